@@ -1,0 +1,1 @@
+"""What should happen: pure values and functions, without clock, I/O or randomness."""

@@ -1,0 +1,299 @@
+"""Canonical bytes, hashes and links: what makes a row of the log evidence (CONTRACT 7, S12)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from itertools import product
+from operator import itemgetter
+from typing import Any, NoReturn, get_args, get_type_hints
+
+from orchestrator.core.events import SCHEMA, Actor, Event, Place, Record, Sealed
+from orchestrator.core.moment import Moment, parse_rfc3339, rfc3339
+
+LIMIT_INTEGER = 2**53
+"""Integers of a canonical value lie strictly between this and its negative (RFC 8785)."""
+LIMIT_DEPTH = 32
+"""How many lists and objects may lie within each other."""
+GENESIS = "sha256:" + "0" * 64
+"""The `prev` of the first event."""
+
+_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ACTOR_KINDS = frozenset(get_args(get_type_hints(Actor)["kind"]))
+
+
+class NotCanonical(ValueError):
+    """A value that has no canonical bytes here; `path` is its JSON path, such as `$.data.age_ms`."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+
+
+class BrokenRecord(ValueError):
+    """Bytes that are not an event of this log, or not the next one; the message says why."""
+
+
+def canonical(value: object) -> bytes:
+    """The RFC 8785 bytes of strings, booleans, null, integers below 2^53, lists and ASCII-keyed objects.
+
+    Raises NotCanonical naming the JSON path of the first thing that is anything else.
+    """
+    return _ENCODER.encode(_plain(value, "$", 0)).encode()
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of `data`, written `sha256:` and 64 hexadecimal digits."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def commitment(salt: bytes, row: object) -> str:
+    """SHA-256(salt ‖ canonical(row)): what an event holds of its erasable row of details (S19)."""
+    return digest(salt + canonical(row))
+
+
+def uuid7(unix_ms: int, random: bytes) -> str:
+    """The RFC 9562 version 7 UUID of that millisecond; of the 10 random bytes 74 bits are used."""
+    if len(random) != 10 or not 0 <= unix_ms < 1 << 48:
+        raise ValueError(f"a UUIDv7 takes 10 random bytes and 48 bits of ms, not {len(random)} and {unix_ms}")
+    noise = int.from_bytes(random, "big")
+    number = unix_ms << 80 | 7 << 76 | (noise >> 62 & 0xFFF) << 64 | 2 << 62 | noise & (1 << 62) - 1
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def body(sealed: Sealed, seq: int, prev: str, site: str, details_commitment: str | None) -> dict[str, Any]:
+    """The event object of CONTRACT 7 without `hash`: every key present, null where there is nothing.
+
+    Raises NotCanonical for a transition that lacks where it comes from or leads to.
+    """
+    event, at = sealed.event, sealed.at
+    if event.type == "transition":
+        if event.source is None or event.target is None:
+            raise NotCanonical("$.from" if event.source is None else "$.to", "a transition has both ends")
+        named: dict[str, Any] = {
+            "trigger": event.name,
+            "from": event.source.state,
+            "from_substate": event.source.substate,
+            "to": event.target.state,
+            "to_substate": event.target.substate,
+        }
+    else:
+        named = {"name": event.name}
+    return {
+        "seq": seq,
+        "id": sealed.id,
+        "at": rfc3339(at.wall_us),
+        "clock_synchronised": at.synchronised,
+        "boot": at.boot,
+        "boottime_us": at.boottime_us,
+        "site": site,
+        "schema": SCHEMA,
+        "type": event.type,
+        "camera": event.camera,
+        "session": event.session,
+        **named,
+        "actor": {"kind": event.actor.kind, "id": event.actor.id},
+        "data": event.data,
+        "details": details_commitment,
+        "chart": sealed.chart,
+        "config": sealed.config,
+        "prev": prev,
+    }
+
+
+def read_body(canonical_bytes: bytes, hash: str) -> dict[str, Any]:  # noqa: A002 - the contract's own word
+    """The event object that these bytes are; BrokenRecord unless its shape is known and `hash` is theirs."""
+    found = digest(canonical_bytes)
+    if found != hash:
+        raise BrokenRecord(f"its bytes have the hash {found}, but {hash} is written beside them")
+    value = _decoded(canonical_bytes)
+    if not isinstance(value, dict):
+        raise BrokenRecord("it is not an object")
+    kind = value.get("type")
+    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        raise BrokenRecord(f"its type is {kind!r}, neither a transition nor an observation")
+    if value.keys() != shape.kinds.keys():
+        raise BrokenRecord(f"it has the wrong keys: {', '.join(sorted(value.keys() ^ shape.kinds.keys()))}")
+    if tuple(map(type, shape.values(value))) not in shape.allowed:
+        wrong = next(key for key, kinds in shape.kinds.items() if type(value[key]) not in kinds)
+        raise BrokenRecord(f"{wrong} is {value[wrong]!r}")
+    if value["schema"] != SCHEMA:
+        raise BrokenRecord(f"its schema is {value['schema']}; this program knows {SCHEMA}")
+    actor = value["actor"]
+    if actor.keys() != {"kind", "id"} or actor["kind"] not in _ACTOR_KINDS or type(actor["id"]) is not str:
+        raise BrokenRecord(f"actor is {actor!r}")
+    for key in ("prev", "details"):
+        if value[key] is not None and not _DIGEST.fullmatch(value[key]):
+            raise BrokenRecord(f"{key} is {value[key]!r}, not a digest")
+    return value
+
+
+def record_of(event_body: Mapping[str, Any], canonical_bytes: bytes, hash: str) -> Record:  # noqa: A002
+    """The Record of an object that `read_body` has checked."""
+    wall_us = _wall_us(event_body["at"])
+    source = target = None
+    if event_body["type"] == "transition":
+        name = event_body["trigger"]
+        source = Place(event_body["from"], event_body["from_substate"])
+        target = Place(event_body["to"], event_body["to_substate"])
+    else:
+        name = event_body["name"]
+    actor = event_body["actor"]
+    event = Event(
+        event_body["type"],
+        name,
+        Actor(actor["kind"], actor["id"]),
+        event_body["camera"],
+        event_body["session"],
+        source,
+        target,
+        event_body["data"],
+    )
+    at = Moment(wall_us, event_body["boottime_us"], event_body["clock_synchronised"], event_body["boot"])
+    sealed = Sealed(event, event_body["id"], at, event_body["chart"], event_body["config"])
+    return Record(event_body["seq"], sealed, event_body["prev"], hash, canonical_bytes)
+
+
+def parse(canonical_bytes: bytes, hash: str) -> Record:  # noqa: A002
+    """The inverse of `body`: strict, and without the details, which do not lie in the chain.
+
+    Raises BrokenRecord for bytes of no known shape, or not those that `hash` covers. That they are the
+    canonical ones is `check_canonical`'s question: it costs as much again.
+    """
+    return record_of(read_body(canonical_bytes, hash), canonical_bytes, hash)
+
+
+def check_canonical(canonical_bytes: bytes) -> None:
+    """BrokenRecord unless these bytes are exactly the canonical form of what they say."""
+    value = _decoded(canonical_bytes)
+    try:
+        # ASCII bytes hold ASCII keys and no surrogate, so the walk of `canonical` could find nothing.
+        again = _ENCODER.encode(value).encode() if canonical_bytes.isascii() else canonical(value)
+    except (ValueError, RecursionError) as error:
+        raise BrokenRecord(f"its bytes are not canonical JSON: {error}") from None
+    if again != canonical_bytes:
+        raise BrokenRecord("its bytes are JSON, but not the canonical form of it")
+
+
+def check_link(previous_hash: str, previous_seq: int, record: Record) -> None:
+    """BrokenRecord unless `record` follows that event; GENESIS and 0 stand before the first."""
+    if record.seq != previous_seq + 1:
+        raise BrokenRecord(f"event {record.seq} follows event {previous_seq}: the sequence has a gap")
+    if record.prev != previous_hash:
+        raise BrokenRecord(f"it follows {record.prev}, but the event before it has the hash {previous_hash}")
+
+
+def _wall_us(text: str) -> int:
+    if not _AT.fullmatch(text):
+        raise BrokenRecord(f"at is {text!r}, not a time in UTC with microseconds")
+    try:
+        return parse_rfc3339(text)
+    except ValueError as error:
+        raise BrokenRecord(f"at is {text!r}: {error}") from error
+
+
+def _plain(value: object, path: str, depth: int) -> object:
+    """`value` in the types that the encoder knows, checked."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value, path)
+    if isinstance(value, int):
+        if not -LIMIT_INTEGER < value < LIMIT_INTEGER:
+            raise NotCanonical(path, f"{value} is beyond 2^53; use a coarser unit or a string")
+        return value
+    if depth >= LIMIT_DEPTH:
+        raise NotCanonical(path, f"nested deeper than {LIMIT_DEPTH}")
+    if isinstance(value, Mapping):
+        return {_key(key, path): _plain(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+    if isinstance(value, float):
+        raise NotCanonical(path, f"{value!r} is not an integer; put the unit into the name, as in age_ms")
+    raise NotCanonical(path, f"a {type(value).__name__} has no place in an event")
+
+
+def _text(value: str, path: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise NotCanonical(path, "a lone surrogate is not text") from None
+    return value
+
+
+def _key(key: object, path: str) -> str:
+    if not isinstance(key, str) or not key.isascii():
+        raise NotCanonical(path, f"the key {key!r} is not ASCII text")
+    return key
+
+
+def _decoded(data: bytes) -> object:
+    try:
+        return _DECODER.decode(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise BrokenRecord(f"its bytes are not JSON of our kind: {error}") from None
+
+
+def _integer(text: str) -> int:
+    value = int(text)
+    if not -LIMIT_INTEGER < value < LIMIT_INTEGER:
+        raise ValueError(f"the integer {text} is beyond 2^53")
+    return value
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not an integer")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
+_DECODER = json.JSONDecoder(parse_float=_refuse, parse_int=_integer, parse_constant=_refuse)
+
+_TEXT, _MAYBE = (str,), (str, type(None))
+_COMMON: Mapping[str, tuple[type, ...]] = {
+    "seq": (int,),
+    "id": _TEXT,
+    "at": _TEXT,
+    "clock_synchronised": (bool,),
+    "boot": _TEXT,
+    "boottime_us": (int,),
+    "site": _TEXT,
+    "schema": (int,),
+    "type": _TEXT,
+    "camera": _MAYBE,
+    "session": _MAYBE,
+    "actor": (dict,),
+    "data": (dict,),
+    "details": _MAYBE,
+    "chart": _TEXT,
+    "config": _TEXT,
+    "prev": _TEXT,
+}
+_TRANSITION: Mapping[str, tuple[type, ...]] = {
+    **_COMMON,
+    "trigger": _TEXT,
+    "from": _TEXT,
+    "from_substate": _MAYBE,
+    "to": _TEXT,
+    "to_substate": _MAYBE,
+}
+
+
+class _Shape:
+    """The keys of one type of event, and every combination of types their values may have.
+
+    Looked up whole because each start and each `verify` asks it of each event.
+    """
+
+    def __init__(self, kinds: Mapping[str, tuple[type, ...]]) -> None:
+        self.kinds = kinds
+        self.values = itemgetter(*kinds)
+        self.allowed = frozenset(product(*kinds.values()))
+
+
+_SHAPES = {"transition": _Shape(_TRANSITION), "observation": _Shape({**_COMMON, "name": _TEXT})}
