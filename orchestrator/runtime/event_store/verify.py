@@ -1,0 +1,197 @@
+"""Is this log what was written? One of three words, and why (CONTRACT 2 `volet verify`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, select
+
+from orchestrator.core.chain import (
+    GENESIS,
+    BrokenRecord,
+    check_canonical,
+    check_link,
+    digest,
+    read_body,
+    record_of,
+)
+from orchestrator.core.events import Record
+from orchestrator.core.moment import rfc3339
+from orchestrator.runtime.event_store.errors import DAMAGED, LogTampered, LogUnavailable, code_of, sentence
+from orchestrator.runtime.event_store.reader import LogReader
+from orchestrator.runtime.event_store.rows import STREAM_ROWS, check_columns
+from orchestrator.runtime.event_store.schema import compare_with_golden, details, events
+
+Word = Literal["proven", "consistent", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What `verify` found.
+
+    `events` counts those that are whole, from the first on; `last_seq`, `last_hash` and `last_at` (RFC 3339)
+    are of the newest of them, 0 and None when there is none. `why` says what is broken, `hint` what that
+    could mean. `first_bad_seq` is None when the fault belongs to no single event. `details_erased` counts
+    personal rows that events commit to and that are gone, which is no fault. `checkpoint_seq` is the newest
+    checkpoint that vouches, and `not_covered` how many events came after it.
+    """
+
+    word: Word
+    events: int
+    last_seq: int
+    last_hash: str | None
+    last_at: str | None
+    details_kept: int
+    details_erased: int
+    first_bad_seq: int | None = None
+    why: str | None = None
+    hint: str | None = None
+    checkpoint_seq: int | None = None
+    not_covered: int = 0
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The verdict for a person, a line each: the word first, then the tail and who vouches for it."""
+        lines = [f"{self.word}: {_MEANS[self.word]}"]
+        if self.why is not None:
+            where = "" if self.first_bad_seq is None else f"event {self.first_bad_seq}: "
+            lines.append(where + self.why)
+        if self.hint is not None:
+            lines.append(f"It could mean that {self.hint}.")
+        lines.append(
+            "last event: none"
+            if self.last_hash is None
+            else f"last event: {self.last_seq} of {self.last_at}, {self.last_hash}"
+        )
+        lines.append(f"details: {self.details_kept} kept and matching, {self.details_erased} erased")
+        if self.checkpoint_seq is None:
+            lines.append(f"newest checkpoint: none; it leaves {self.not_covered} events uncovered")
+        else:
+            lines.append(f"newest checkpoint: event {self.checkpoint_seq}, {self.not_covered} came after it")
+        return tuple(lines)
+
+
+_MEANS = {
+    "proven": "the chain is whole and signed checkpoints match it",
+    "consistent": "the chain is whole, but nothing outside vouches for its tail",
+    "broken": "this is not the log that was written",
+}
+
+
+class _Broken(Exception):
+    def __init__(self, seq: int | None, why: str, hint: str) -> None:
+        super().__init__(why)
+        self.seq, self.why, self.hint = seq, why, hint
+
+
+class _Count:
+    """How far the check has come."""
+
+    def __init__(self) -> None:
+        self.last: Record | None = None
+        self.events = self.kept = self.erased = 0
+
+
+def verify(reader: LogReader) -> Verdict:
+    """Check the whole log: links, hashes, canonical form, columns, details and what guards the tables.
+
+    Without signed checkpoints the best word is `consistent`. LogUnavailable when the file cannot be read.
+    """
+    count = _Count()
+    broken: _Broken | None = None
+    try:
+        with reader.connect() as connection:
+            _check_rows(connection, count)
+            _check_database(connection)
+    except _Broken as found:
+        broken = found
+    except Exception as error:
+        if code_of(error) not in DAMAGED:
+            raise LogUnavailable(sentence(error, reader.path)) from error
+        broken = _Broken(count.events + 1, "the database's pages are damaged from here on", _HINT_PAGES)
+    last = count.last
+    return Verdict(
+        "consistent" if broken is None else "broken",
+        count.events,
+        last.seq if last else 0,
+        last.hash if last else None,
+        rfc3339(last.sealed.at.wall_us) if last else None,
+        count.kept,
+        count.erased,
+        broken.seq if broken else None,
+        broken.why if broken else None,
+        broken.hint if broken else None,
+        None,
+        count.events,
+    )
+
+
+def _check_rows(connection: Connection, count: _Count) -> None:
+    query = (
+        select(events, details.c.salt, details.c.row.label("personal"))
+        .outerjoin(details, details.c.id == events.c.id)
+        .order_by(events.c.seq)
+    )
+    for row in connection.execution_options(yield_per=STREAM_ROWS).execute(query):
+        count.last = _check_row(row, count)
+        count.events += 1
+
+
+def _check_row(row: Any, count: _Count) -> Record:
+    previous_seq, previous_hash = (count.last.seq, count.last.hash) if count.last else (0, GENESIS)
+    if row.seq != previous_seq + 1:
+        why = f"it is missing; the event after {previous_seq} is {row.seq}"
+        raise _Broken(previous_seq + 1, why, "rows were deleted, or put back from an older copy")
+    if digest(row.canonical) != row.hash:
+        why = "its bytes do not have the hash that is written beside them"
+        raise _Broken(row.seq, why, "its bytes, or the hash beside them, were changed after it was written")
+    with _meaning(row.seq, "another program wrote it, or it was forged with a fitting hash"):
+        body = read_body(row.canonical, row.hash)
+        check_canonical(row.canonical)
+        record = record_of(body, row.canonical, row.hash)
+    with _meaning(row.seq, "events were reordered or put in between, or the one before was rewritten"):
+        check_link(previous_hash, previous_seq, record)
+    with _meaning(row.seq, "the columns that queries use were edited; the chained bytes are whole"):
+        check_columns(row, record)
+    _check_details(row, body["details"], count)
+    return record
+
+
+@contextmanager
+def _meaning(seq: int, hint: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenRecord as error:
+        raise _Broken(seq, str(error), hint) from error
+
+
+def _check_details(row: Any, committed: str | None, count: _Count) -> None:
+    if row.salt is None:
+        count.erased += committed is not None
+        return
+    if committed is None:
+        raise _Broken(row.seq, "it has details, but commits to none", "somebody else put them there")
+    if digest(row.salt + row.personal) != committed:
+        raise _Broken(row.seq, "its details are not those it commits to", "names or reasons were edited")
+    count.kept += 1
+
+
+def _check_database(connection: Connection) -> None:
+    try:
+        compare_with_golden(connection)
+    except LogTampered as error:
+        raise _Broken(None, error.why, "a tool rebuilt its tables, or what followed was forged") from error
+    said = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+    if said != "ok":
+        raise _Broken(None, f"SQLite's own check says: {said}", _HINT_PAGES)
+    query = "SELECT id FROM details WHERE id NOT IN (SELECT id FROM events)"
+    orphan = connection.exec_driver_sql(query).scalar()
+    if orphan is not None:
+        why = f"there are details of an event {orphan}, which is not in the log"
+        raise _Broken(None, why, "its event was deleted, or somebody else put them there")
+
+
+_HINT_PAGES = "the disk failed, or the file was edited outside SQLite"
