@@ -1,0 +1,179 @@
+"""The log as the ordering lanes see it: openings wait for it, closings are kept for it (S13, L4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from orchestrator.core.camera_state import CameraState, evolve
+from orchestrator.core.chain import uuid7
+from orchestrator.core.events import Event, Record, Sealed
+from orchestrator.core.moment import Moment
+from orchestrator.core.rebase import rebased
+from orchestrator.core.statechart import Chart
+from orchestrator.runtime.blackbox import BlackBoxFull
+from orchestrator.runtime.event_store.errors import Fenced, LogError, LogTampered, OutcomeUnknown
+
+log = logging.getLogger(__name__)
+
+CLOSING_PATIENCE_S = 0.5
+"""How long a closing's event may take before it is put into the black box as well."""
+
+CameraStates = Mapping[str, CameraState]
+
+
+def fold(states: CameraStates, record: Record) -> CameraStates:
+    """The states of all cameras after `record`."""
+    camera = record.event.camera
+    if camera is None:
+        return states
+    before = states.get(camera) or CameraState.new(camera)
+    return {**states, camera: evolve(before, record)}
+
+
+class Store(Protocol):
+    """The event store, as far as the ledger uses it; what it raises is in event_store.errors."""
+
+    async def append(
+        self, sealed: Sequence[Sealed], *, fence: Callable[[], bool] | None = None, patience_s: float = 3.0
+    ) -> list[Record]:
+        """Durable when it returns."""
+
+    async def state(self) -> CameraStates:
+        """The fold of all that is durable, asked behind every append before it."""
+
+    @property
+    def last(self) -> Record | None:
+        """The newest record."""
+
+
+class Box(Protocol):
+    """The black box, as far as the ledger uses it. Synchronous; run in a thread of its own."""
+
+    def write(self, sealed: Sequence[Sealed], last_durable: str) -> None:
+        """On the disk when it returns."""
+
+    def clear(self) -> None:
+        """Everything is in the log."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Seals events, appends them, and keeps what the log could not take, in order of happening."""
+
+    store: Store
+    box: Box
+    chart: Chart
+    config: Callable[[], str]
+    random: Callable[[int], bytes]
+    patience_s: Callable[[], float]
+    trouble: Callable[[str, str], None]
+    """Told at once when an append fails: the code and a sentence."""
+    _pending: dict[str, list[Sealed]] = field(default_factory=dict)
+    _unsure: set[str] = field(default_factory=set)
+    _boxed: bool = False
+    _boxing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def seal(self, events: Iterable[Event], at: Moment) -> list[Sealed]:
+        """Each event with its id, its moment and what was in force."""
+        return [
+            Sealed(event, uuid7(at.wall_us // 1000, self.random(10)), at, self.chart.digest, self.config())
+            for event in events
+        ]
+
+    async def append(
+        self, camera: str, sealed: Sequence[Sealed], fence: Callable[[], bool] | None = None
+    ) -> list[Record]:
+        """Durable when it returns. Raises Fenced when a closing came in between, else a LogError; after
+        an unknown outcome nothing of this camera is written before the log has said where it stands (S21).
+        """
+        try:
+            return await self.store.append(sealed, fence=fence, patience_s=self.patience_s())
+        except Fenced:
+            raise
+        except LogError as problem:
+            if isinstance(problem, OutcomeUnknown):
+                self._unsure.add(camera)
+            self._complain(problem)
+            raise
+
+    def _complain(self, problem: LogError) -> None:
+        code = "log-tampered" if isinstance(problem, LogTampered) else "log-unwritable"
+        self.trouble(code, str(problem))
+
+    def is_pending(self, camera: str) -> bool:
+        """Whether something of this camera is not in the log yet; until then nothing of it opens."""
+        return bool(self._pending.get(camera)) or camera in self._unsure
+
+    @property
+    def anything_pending(self) -> bool:
+        """Whether something of any camera waits for the log."""
+        return any(self._pending.values())
+
+    async def append_closing(self, camera: str, sealed: Sequence[Sealed]) -> list[Record] | None:
+        """Durable now (the records), or kept in memory and in the black box (None)."""
+        if not self.is_pending(camera):
+            try:
+                return await self.store.append(sealed, patience_s=CLOSING_PATIENCE_S)
+            except LogError as problem:
+                self._complain(problem)
+        self._pending.setdefault(camera, []).extend(sealed)
+        await self._put_into_box(sealed)
+        return None
+
+    async def _put_into_box(self, sealed: Sequence[Sealed]) -> None:
+        last = self.store.last
+        async with self._boxing:
+            self._boxed = True
+            try:
+                await asyncio.to_thread(self.box.write, sealed, last.hash if last else "")
+            except (OSError, ValueError, BlackBoxFull) as problem:
+                log.warning("the black box did not take a closing: %s; it is kept in memory alone", problem)
+
+    async def drain(self, camera: str) -> CameraState | None:
+        """Write what waits, from where the log really stands; the state then. None: it still waits.
+
+        What landed late is found by its id and not written twice (CONTRACT 7).
+        """
+        try:
+            state = await self._where_the_log_stands(camera)
+            while waiting := self._pending.get(camera):
+                moved = rebased(self.chart, state, waiting[0])
+                await self.store.append([moved], patience_s=CLOSING_PATIENCE_S)
+                if waiting and waiting[0].id == moved.id:
+                    waiting.pop(0)
+                state = await self._where_the_log_stands(camera)
+        except LogError as problem:
+            self._complain(problem)
+            return None
+        self._unsure.discard(camera)
+        await self._clear_box()
+        return state
+
+    async def _where_the_log_stands(self, camera: str) -> CameraState:
+        try:
+            states = await asyncio.wait_for(self.store.state(), CLOSING_PATIENCE_S)
+        except TimeoutError:
+            raise OutcomeUnknown("the log does not answer") from None
+        return states.get(camera) or CameraState.new(camera)
+
+    async def _clear_box(self) -> None:
+        async with self._boxing:
+            if self._boxed and not self.anything_pending:
+                self._boxed = False
+                try:
+                    await asyncio.to_thread(self.box.clear)
+                except OSError as problem:
+                    log.warning("the black box could not be cleared: %s", problem)
+
+    def waiting(self) -> list[str]:
+        """The cameras ("" for the site) of which something waits for the log."""
+        return [camera for camera, sealed in self._pending.items() if sealed]
+
+    def keep(self, camera: str, sealed: Sealed) -> None:
+        """A line found in the black box at start: it goes into the log before anything else (L4)."""
+        self._boxed = True
+        self._pending.setdefault(camera, []).append(sealed)
