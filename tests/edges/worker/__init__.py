@@ -1,0 +1,1 @@
+"""Tests of the worker: real ffmpeg, real cameras on loopback."""
