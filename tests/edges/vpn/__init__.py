@@ -1,0 +1,1 @@
+"""Tests of the boundary, on real sockets and in network namespaces of their own."""
