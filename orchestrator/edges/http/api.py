@@ -1,0 +1,138 @@
+"""The JSON API under /api/v1: read the request strictly, ask the house, answer."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from aiohttp import web
+
+from orchestrator.core.refusal import Refusal
+from orchestrator.edges.http.answers import Pages, answer
+from orchestrator.edges.http.bodies import Empty, Query, TransitionBody, judge, read_json
+from orchestrator.edges.http.identity import caller_of, member_of
+from orchestrator.edges.http.ports import Act, House
+
+TRIGGERS: dict[str, Act] = {
+    "request": "request",
+    "extend": "extend",
+    "close": "close",
+    "acknowledge": "acknowledge",
+}
+
+
+class Api:
+    """The handlers of CONTRACT 5 below /api/v1, without the pictures and the event stream."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._pages = Pages()
+
+    async def me(self, request: web.Request) -> web.StreamResponse:
+        """`GET /me`."""
+        Query(request).end()
+        return answer(self._house.me(member_of(request)))
+
+    async def cameras(self, request: web.Request) -> web.StreamResponse:
+        """`GET /cameras`."""
+        Query(request).end()
+        return answer({"items": self._house.cameras(caller_of(request)), "next": None})
+
+    async def camera(self, request: web.Request) -> web.StreamResponse:
+        """`GET /cameras/{camera}`."""
+        state = self._house.camera(request.match_info["camera"], caller_of(request))
+        Query(request).end()
+        return answer(state)
+
+    async def checks(self, request: web.Request) -> web.StreamResponse:
+        """`GET /cameras/{camera}/checks`."""
+        Query(request).end()
+        return answer(self._house.checks(request.match_info["camera"], member_of(request)))
+
+    async def transition(self, request: web.Request) -> web.StreamResponse:
+        """`POST /cameras/{camera}/transitions`."""
+        camera = request.match_info["camera"]
+        for header in ("Idempotency-Key", "If-Match"):
+            if header in request.headers:
+                not_built(f"The header {header}")
+        body = await read_json(request)
+        act = TRIGGERS.get(str(body.get("trigger")))
+        if act is not None:
+            self._house.admit(caller_of(request), act, camera)
+        wish = judge(TransitionBody, body).wish()
+        done = await self._house.transition(camera, caller_of(request), wish)
+        return answer(done.body, done.status)
+
+    async def transitions(self, request: web.Request) -> web.StreamResponse:
+        """`GET /cameras/{camera}/transitions`."""
+        camera, caller = request.match_info["camera"], member_of(request)
+        query = Query(request)
+        after, limit = query.seq("after"), query.limit()
+        query.end()
+        return await self._pages.answer(
+            request, lambda: self._house.transitions(camera, caller, after, limit)
+        )
+
+    async def join(self, request: web.Request) -> web.StreamResponse:
+        """`POST /cameras/{camera}/watches`."""
+        judge(Empty, await read_json(request))
+        done = await self._house.join(request.match_info["camera"], member_of(request))
+        return answer(done.body, done.status)
+
+    async def leave(self, request: web.Request) -> web.StreamResponse:
+        """`DELETE /watches/{watch}`: 204."""
+        try:
+            self._house.watch(request.match_info["watch"], member_of(request))
+        except Refusal as refusal:
+            if refusal.code != "shut":
+                raise
+        judge(Empty, await read_json(request))
+        await self._house.leave(request.match_info["watch"], member_of(request))
+        return web.Response(status=204)
+
+    async def sessions(self, request: web.Request) -> web.StreamResponse:
+        """`GET /sessions`."""
+        caller, query = member_of(request), Query(request)
+        _no_names(query)
+        after, limit = query.seq("after"), query.limit()
+        query.end()
+        return await self._pages.answer(request, lambda: self._house.sessions(caller, after, limit))
+
+    async def session(self, request: web.Request) -> web.StreamResponse:
+        """`GET /sessions/{id}`."""
+        found = await self._house.session(request.match_info["session"], member_of(request))
+        query = Query(request)
+        _no_names(query)
+        query.end()
+        return answer(found)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """`GET /events`."""
+        caller, query = member_of(request), Query(request)
+        _no_names(query)
+        after, limit, details = query.seq("after"), query.limit(), query.flag("details")
+        camera, session = query.text("camera"), query.text("session")
+        query.end()
+        return await self._pages.answer(
+            request,
+            lambda: self._house.events(
+                caller, after=after, limit=limit, camera=camera, session=session, details=details
+            ),
+        )
+
+    async def windows(self, request: web.Request) -> web.StreamResponse:
+        """Every path below /windows, for now."""
+        not_built("Maintenance windows over the API")
+
+    async def openapi(self, request: web.Request) -> web.StreamResponse:
+        """`GET /openapi.json`, for now."""
+        not_built("The OpenAPI description")
+
+
+def not_built(what: str) -> NoReturn:
+    """Refusal `not-built`: named by the contract, never accepted without effect."""
+    raise Refusal("not-built", f"{what}: not built yet.")
+
+
+def _no_names(query: Query) -> None:
+    if query.text("names") is not None:
+        not_built("The query parameter names")
