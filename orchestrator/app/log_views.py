@@ -1,0 +1,137 @@
+"""The log for those who may read it: reviewers all of it, maintainers their own sessions (CONTRACT 8)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from orchestrator.app.access import admit_act
+from orchestrator.app.views import chained
+from orchestrator.core.events import Record
+from orchestrator.core.refusal import Refusal
+from orchestrator.core.session_view import session_view
+from orchestrator.edges.http.ports import Caller
+from orchestrator.runtime.event_store import EventStore
+from orchestrator.runtime.ledger import CameraStates
+
+OWNERS_KEPT = 4096
+PAGE = 500
+SESSION_EVENTS = 10_000
+
+
+class LogViews:
+    """Pages of events, transitions and sessions, each only what this caller may read."""
+
+    def __init__(self, store: EventStore[CameraStates]) -> None:
+        self._store = store
+        self._owners: OrderedDict[str, str] = OrderedDict()
+
+    async def events(
+        self,
+        caller: Caller,
+        *,
+        after: int,
+        limit: int,
+        camera: str | None,
+        session: str | None,
+        details: bool,
+    ) -> dict[str, Any]:
+        """A page of the log: `{items, next}`."""
+        admit_act(caller, "log")
+        found: list[Record] = []
+        position, more = after, True
+        while len(found) <= limit and more:
+            page = await self._store.read(after=position, limit=PAGE, camera=camera, session=session)
+            more = len(page) == PAGE
+            for record in page:
+                position = record.seq
+                if await self.readable(record, caller):
+                    found.append(record)
+        shown = found[:limit]
+        items: list[Any] = chained(shown)
+        if details:
+            rows = await self._store.details([record.sealed.id for record in shown])
+            items = [
+                {"event": item, "details": rows.get(record.sealed.id)}
+                for item, record in zip(items, shown, strict=True)
+            ]
+        return {"items": items, "next": shown[-1].seq if len(found) > limit and shown else None}
+
+    async def transitions(self, camera: str, after: int, limit: int) -> dict[str, Any]:
+        """A page of one camera's transitions."""
+        found: list[Record] = []
+        position, more = after, True
+        while len(found) <= limit and more:
+            page = await self._store.read(after=position, limit=PAGE, camera=camera)
+            more = len(page) == PAGE
+            found += [record for record in page if record.event.type == "transition"]
+            position = page[-1].seq if page else position
+        shown = found[:limit]
+        return {"items": chained(shown), "next": shown[-1].seq if len(found) > limit and shown else None}
+
+    async def readable(self, record: Record, caller: Caller) -> bool:
+        """Whether this caller may read this event."""
+        if "reviewer" in caller.member.roles:
+            return True
+        session = record.event.session
+        return session is not None and await self.owner(session) == caller.member.id
+
+    async def owner(self, session: str) -> str | None:
+        """The member who asked for that session."""
+        if session not in self._owners:
+            first = await self._store.read(session=session, limit=1)
+            if not first or first[0].event.name != "request":
+                return None
+            self._owners[session] = first[0].event.actor.id
+            if len(self._owners) > OWNERS_KEPT:
+                self._owners.popitem(last=False)
+        return self._owners[session]
+
+    async def sessions(self, caller: Caller, after: int, limit: int) -> dict[str, Any]:
+        """A page of sessions, newest last; `after` is the sequence number of a request."""
+        admit_act(caller, "log")
+        found: list[Record] = []
+        position, more = after, True
+        while len(found) <= limit and more:
+            page = await self._store.read(after=position, limit=PAGE, requests_only=True)
+            more = len(page) == PAGE
+            for record in page:
+                position = record.seq
+                if await self.readable(record, caller):
+                    found.append(record)
+        shown = found[:limit]
+        items = [await self.session(record.event.session or "", caller) for record in shown]
+        return {"items": items, "next": shown[-1].seq if len(found) > limit and shown else None}
+
+    async def session(self, session: str, caller: Caller) -> Mapping[str, Any]:
+        """One session, told from its events. Refusal `unknown-session` unless this caller may read it."""
+        admit_act(caller, "log")
+        owner = await self.owner(session)
+        if owner is None or ("reviewer" not in caller.member.roles and owner != caller.member.id):
+            raise Refusal("unknown-session", f"there is no session {session} for you")
+        view = await self.told(session)
+        assert view is not None
+        return view
+
+    async def told(self, session: str) -> dict[str, Any] | None:
+        """One session told from its events, whoever asks."""
+        records = await self._store.read(session=session, limit=SESSION_EVENTS)
+        rows = await self._store.details([record.sealed.id for record in records])
+        return session_view(records, rows)
+
+    async def follow(
+        self, caller: Caller, after: int | None
+    ) -> AsyncGenerator[tuple[int, dict[str, Any]], None]:
+        """Events as they become durable, with their sequence numbers."""
+        admit_act(caller, "log")
+        last = self._store.last
+        position = after if after is not None else (last.seq if last else 0)
+        while True:
+            page = await self._store.read(after=position, limit=PAGE)
+            for record in page:
+                position = record.seq
+                if await self.readable(record, caller):
+                    yield position, chained([record])[0]
+            if not page:
+                await self._store.wait_for(position)
