@@ -10,7 +10,7 @@ from orchestrator.core.facts import Proof
 from orchestrator.core.moment import SECOND_US, Moment
 from orchestrator.runtime.board import Board, renewed
 from orchestrator.runtime.event_store import EventStore
-from orchestrator.runtime.event_store.errors import LogError, LogTampered
+from orchestrator.runtime.event_store.errors import LogError, LogTampered, Unwritable
 from orchestrator.runtime.ledger import CameraStates
 from orchestrator.runtime.site import Site
 
@@ -45,6 +45,8 @@ class LogFacts:
             await self._store.probe(patience_s)
         except LogTampered as problem:
             self._put(False, "log-tampered", str(problem))
+        except Unwritable as problem:
+            self._put(False, "log-unwritable", str(problem))
         except LogError as problem:
             self._after_a_miss(str(problem))
         else:

@@ -42,6 +42,10 @@ class NotAppended(LogError):
     """It is certain that nothing of the append is in the log; it may be tried again."""
 
 
+class Unwritable(NotAppended):
+    """Seen on the file or its disk itself, so it will not pass by waiting as a lock does."""
+
+
 class Fenced(LogError):
     """The fence fell before the commit: nothing of the append is in the log; do not try it again."""
 

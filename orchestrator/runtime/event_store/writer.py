@@ -21,6 +21,7 @@ from orchestrator.runtime.event_store.errors import (
     LogUnavailable,
     NotAppended,
     OutcomeUnknown,
+    Unwritable,
     code_of,
     sentence,
 )
@@ -135,7 +136,7 @@ class LogWriter(Generic[F]):
             raise LogTampered(None, difference)
         unwritable = self._files.unwritable()
         if unwritable is not None:
-            raise NotAppended(unwritable)
+            raise Unwritable(unwritable)
         suspect = self._suspect or self._files.touched()
         with self._transaction(connection):
             version = self._read_data_version(connection)
