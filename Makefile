@@ -4,6 +4,9 @@ PYTHON ?= python3
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 ARGS ?=
 
+# Compiled modules are kept, whatever the shell says: tests start hundreds of interpreters.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo test quick bench lint lock clean
 .DELETE_ON_ERROR:
 
@@ -22,11 +25,11 @@ demo: .venv/run.stamp
 test: .venv/dev.stamp
 	tests/packages.sh
 	@$(MAKE) --no-print-directory lint
-	.venv/bin/python -m pytest -m "not slow" -n 2 $(ARGS)
+	.venv/bin/python -m pytest -m "not slow" -n 4 $(ARGS)
 	.venv/bin/python -m pytest -m slow $(ARGS)
 
 quick: .venv/dev.stamp
-	.venv/bin/python -m pytest -m "not slow" -n 2 $(ARGS)
+	.venv/bin/python -m pytest -m "not slow" -n 4 $(ARGS)
 
 bench: .venv/dev.stamp
 	tests/packages.sh

@@ -17,6 +17,8 @@ from orchestrator.edges.vpn.tailscale_shapes import UnknownShape, read_status
 
 from .tailscaled import StandIn, whois
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[StandIn]:

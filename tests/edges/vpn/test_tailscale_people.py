@@ -11,6 +11,8 @@ from orchestrator.edges.vpn.boundary import Boundary, Grant, NotADevice, Peer
 from .tailscale_scene import LAPTOP, scene
 from .tailscaled import GATEWAY, GATEWAY_ID, whois
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_node_of_the_tailnet_is_a_device_by_its_stable_id(tmp_path: Path) -> None:
     async with scene(tmp_path) as stage:
