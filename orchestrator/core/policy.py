@@ -143,7 +143,6 @@ class Policy:
     require_ticket: str = ""
     max_viewers_per_camera: int = 4
     new_viewers_per_minute: int = 12
-    bus_trust: Literal["acl", "open"] = "acl"
     allow_swap: bool = False
     digest: str = ""
 

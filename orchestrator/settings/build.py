@@ -138,7 +138,6 @@ def _policy(tables: Tables) -> Policy:
         require_ticket=policy.require_ticket,
         max_viewers_per_camera=viewers.max_per_camera,
         new_viewers_per_minute=viewers.new_per_minute,
-        bus_trust=_there(tables.mqtt).trust,
         allow_swap=worker.allow_swap,
     )
 

@@ -91,7 +91,6 @@ def _later(settings: Settings) -> object:
         timezone="",
         log_patience_us=0,
         boundary_settle_us=0,
-        bus_trust="acl",
         digest="",
     )
     return settings.worker, rest
