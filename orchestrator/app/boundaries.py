@@ -32,6 +32,7 @@ def boundary_of(settings: Callable[[], Settings], alarm: Alarm | None = None) ->
             options,
             guarded=lambda: guarded_of(settings()),
             monitors=lambda: monitors_of(settings()),
+            alarm=alarm,
         )
     return Loopback(vpn.address or "127.0.0.1")
 

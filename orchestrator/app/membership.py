@@ -47,6 +47,8 @@ class Membership:
         self._origins: OrderedDict[str, _Origin] = OrderedDict()
         self._gone: set[str] = set()
         self.site: Site | None = None
+        self.in_doubt: Callable[[], None] = lambda: None
+        """Looks at the boundary: when that proves nothing any more, this is the fault, not a person."""
 
     async def take_over(self, settings: Settings) -> None:
         """The people of a configuration that comes into force."""
@@ -86,10 +88,17 @@ class Membership:
         raise Refusal("unknown-device", "this device belongs to no member; add it to `members` in volet.toml")
 
     async def _take_grant(self, key: str, grant: Grant) -> None:
+        """Roles are a person's, so the newest grant is theirs: their devices that were granted something else
+        are nobody's until they ask again, and none has ever more than its own grant gives."""
         if self._grants.get(key) == grant:
             return
         member_id = (await self._store.pseudonyms("m", [grant.name]))[grant.name]
         device = (await self._store.pseudonyms("d", [key]))[key]
+        self._forget_grant(key)
+        before = self._granted.get(member_id)
+        for other in list(before.devices) if before else ():
+            if self._grants.get(other) != grant:
+                self._forget_grant(other)
         self._grants[key] = grant
         before = self._granted.get(member_id)
         devices = {**(before.devices if before else {}), key: device}
@@ -139,6 +148,9 @@ class Membership:
                 self._gone ^= {device}
                 changed = True
         if changed:
+            if self._gone:
+                self.in_doubt()
+                site.look()
             self._publish()
             site.look()
             self.cut_strangers()
@@ -156,7 +168,7 @@ class Membership:
         for camera, parts in site.cameras.items():
             for watch in site.watches.of(camera) if parts.gate.is_open else ():
                 if not may_watch(self._board.members.get(watch.member), watch.device, camera):
-                    site.leave(watch.id, "cut")
+                    site.leave(watch.id, "cut", "identity-revoked")
 
     async def keep_looking(self) -> None:
         """Five times a second while something is open: no message says that a peer was removed (FIELD 2)."""

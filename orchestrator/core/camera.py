@@ -278,6 +278,7 @@ def _leave(state: CameraState, command: Leave) -> Decision:
         "seconds": command.seconds,
         "bytes": command.size_bytes,
         "reason": command.reason,
+        **({"fault": command.fault} if command.fault else {}),
     }
     return (seen(state, "viewer_left", actor, data),)
 

@@ -108,12 +108,13 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """A viewer has left."""
+    """A viewer has left; `fault` says why one was made to while the others watch on (F3)."""
 
     watch: str
     seconds: int
     size_bytes: int
     reason: str
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

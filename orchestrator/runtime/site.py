@@ -216,7 +216,7 @@ class Site:
         for watch in self.watches.unread(actor.camera):
             self.leave(watch.id, "unread")
 
-    def leave(self, watch: str, reason: str) -> None:
+    def leave(self, watch: str, reason: str, fault: str | None = None) -> None:
         """A viewer has left, or is made to: their connections are purged and it is written down."""
         found = self.watches.find(watch)
         parts = self.cameras.get(found.camera) if found else None
@@ -226,7 +226,7 @@ class Site:
         parts.gate.cut(watch)
         parts.picture.end_watch(watch)
         seconds = (self._now().boottime_us - found.joined_us) // 1_000_000
-        parts.actor.tell(Leave(watch, seconds, found.size_bytes, reason))
+        parts.actor.tell(Leave(watch, seconds, found.size_bytes, reason, fault))
 
     async def stop(self) -> None:
         """Close everything by the service and wait, bounded, until each closing is proven."""

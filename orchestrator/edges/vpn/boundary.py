@@ -13,15 +13,17 @@ from orchestrator.core.policy import Role
 @dataclass(frozen=True, slots=True)
 class InterfaceSight:
     """One look at the interface. `fault` is empty when it is good, else `vpn-down`,
-    `vpn-address-changed` or `vpn-not-private`.
+    `vpn-address-changed`, `vpn-not-private` or `identity-stale`.
 
-    `evidence` holds integers, booleans and strings of the configuration alone (CONTRACT 7).
+    `evidence` holds integers, booleans and strings of the configuration alone (CONTRACT 7). `way_around`
+    says how the overlay itself leads past our door (Funnel, Serve), and how to mend it; empty: it does not.
     """
 
     good: bool
     fault: str
     detail: str
     evidence: Mapping[str, bool | int | str] = field(default_factory=dict)
+    way_around: str = ""
 
 
 class NotADevice(Exception):

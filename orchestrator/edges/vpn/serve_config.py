@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -32,18 +32,21 @@ class Guarded:
 @dataclass(frozen=True, slots=True)
 class Way:
     """One way in. `public`: through Funnel, so from the whole internet; else from the tailnet, through Serve.
-    `port` is where tailscaled takes connections, `target` where it leads them."""
+    `port` is where tailscaled takes connections, `target` where it leads them. `flags` are those of
+    `tailscale serve` that name it; empty in a foreground session, which ends with its terminal."""
 
     port: int
     target: str
     what: str
     public: bool
+    flags: str = ""
 
     def __str__(self) -> str:
         name = "funnel" if self.public else "serve"
+        one = f"`tailscale {name} {self.flags} off` shuts it" if self.flags else "end it in its terminal"
         return (
             f"Tailscale {name.capitalize()} on port {self.port} leads to {self.target}, {self.what}: "
-            f"`tailscale {name} status` shows it, `tailscale {name} reset` takes it away"
+            f"{one}, `tailscale {name} reset` every one in the background"
         )
 
 
@@ -56,20 +59,28 @@ def ways_in(config: object, guarded: Guarded) -> tuple[Way, ...]:
         return ()
     top = _known(config, _LEVEL_KEYS, "serve-config")
     inner = _values(top, "Foreground", "serve-config")
-    levels = [top, *(_known(level, _LEVEL_KEYS, "serve-config.Foreground") for level in inner)]
+    foreground = [_known(level, _LEVEL_KEYS, "serve-config.Foreground") for level in inner]
+    levels = [top, *foreground]
     if any(level.get("Foreground") for level in levels[1:]):
         raise UnknownShape("serve-config.Foreground holds another Foreground")
     funnelled = frozenset(port for level in levels for port in _funnelled(level))
     found: list[Way] = []
     for level in levels:
-        found.extend(_in_front(level, guarded, funnelled))
-        services = _values(level, "Services", "serve-config")
-        parts = [level, *(_known(each, _SERVICE_KEYS, "serve-config.Services") for each in services)]
-        for port, target in (leads for part in parts for leads in _targets(part)):
+        ways = [*_in_front(level, guarded, funnelled), *_leading_here(level, guarded, funnelled)]
+        found.extend(ways if level is top else (replace(way, flags="") for way in ways))
+    return tuple(dict.fromkeys(found))
+
+
+def _leading_here(level: Json, guarded: Guarded, funnelled: frozenset[int]) -> Iterator[Way]:
+    parts = [("", level)]
+    for name, service in _items(level, "Services", "serve-config"):
+        if service is not None:
+            parts.append((f"--service={name} ", _known(service, _SERVICE_KEYS, "serve-config.Services")))
+    for of_service, part in parts:
+        for port, target, flags in _targets(part):
             what = _reached(target, guarded)
             if what:
-                found.append(Way(port, target, what, port in funnelled))
-    return tuple(dict.fromkeys(found))
+                yield Way(port, target, what, port in funnelled, of_service + flags)
 
 
 def _funnelled(level: Json) -> Iterator[int]:
@@ -85,23 +96,42 @@ def _in_front(level: Json, guarded: Guarded, funnelled: frozenset[int]) -> Itera
     for text, handler in _items(level, "TCP", "serve-config"):
         if handler is not None and _port(text) == guarded.port:
             public = guarded.port in funnelled
-            yield Way(guarded.port, "its own handler", "in place of our listener", public)
+            kind = _kind(_known(handler, _TCP_KEYS, "serve-config.TCP"))
+            flags = f"--{kind}={guarded.port}"
+            yield Way(guarded.port, "its own handler", "in place of our listener", public, flags)
 
 
-def _targets(part: Json) -> Iterator[tuple[int, str]]:
-    """(port, target) of each handler that leads somewhere."""
+def _kind(handler: Json) -> str:
+    """The flag of `tailscale serve` that makes such a handler."""
+    if handler.get("TCPForward"):
+        return "tls-terminated-tcp" if handler.get("TerminateTLS") else "tcp"
+    return "http" if handler.get("HTTP") is True else "https"
+
+
+def _targets(part: Json) -> Iterator[tuple[int, str, str]]:
+    """(port, target, flags) of each handler that leads somewhere."""
+    kinds: dict[int, str] = {}
     for text, value in _items(part, "TCP", "serve-config"):
         if value is not None:
             handler = _known(value, _TCP_KEYS, "serve-config.TCP")
-            yield from ((_port(text), target) for target in _texts(handler, "TCPForward"))
+            port = _port(text)
+            kinds[port] = _kind(handler)
+            for target in _texts(handler, "TCPForward"):
+                yield port, target, f"--{kinds[port]}={port}"
     for place, site in _items(part, "Web", "serve-config"):
         if site is None:
             continue
         handlers = _known(site, frozenset({"Handlers"}), "serve-config.Web")
-        for value in _values(handlers, "Handlers", "serve-config.Web"):
+        for mount, value in _items(handlers, "Handlers", "serve-config.Web"):
+            if value is None:
+                continue
             handler = _known(value, _HANDLER_KEYS, "serve-config.Web.Handlers")
-            leads = [*_texts(handler, "Proxy"), *(f"file:{path}" for path in _texts(handler, "Path"))]
-            yield from ((_port(place.rpartition(":")[2]), target) for target in leads)
+            port = _port(place.rpartition(":")[2])
+            flags = f"--{kinds.get(port, 'https')}={port}" + (f" --set-path={mount}" if mount != "/" else "")
+            for target in _texts(handler, "Proxy"):
+                yield port, target, flags
+            for path in _texts(handler, "Path"):
+                yield port, f"file:{path}", flags
 
 
 def _reached(target: str, guarded: Guarded) -> str:

@@ -44,7 +44,9 @@ class Tailscale:
     """A `Boundary` on a tailnet.
 
     `guarded` says what neither Funnel nor Serve may lead to (`own` is filled in here); `monitors` the stable
-    ids of the nodes whose members' entry gives `monitor` alone. Both are asked anew each time.
+    ids of the nodes whose members' entry gives `monitor` alone. Both are asked anew each time. `alarm` gets
+    the fault and a sentence, on the loop's thread, the moment it is known that the overlay does not stand:
+    before `changes` says so, and before anybody is nobody's device for that reason.
     """
 
     def __init__(
@@ -53,9 +55,10 @@ class Tailscale:
         *,
         guarded: Callable[[], Guarded],
         monitors: Callable[[], Collection[str]] = tuple,
+        alarm: Callable[[str, str], None] | None = None,
         now: Callable[[], Moment] = clock_now,
     ) -> None:
-        self.interface = options.interface
+        self.interface, self._alarm = options.interface, alarm
         self._options, self._guarded, self._monitors, self._now = options, guarded, monitors, now
         self._api = LocalApi(options.socket)
         self._peers = TailscalePeers(self._who, lambda: now().boottime_us, self._announce)
@@ -66,10 +69,10 @@ class Tailscale:
             now=now,
             notified=self._peers.doubt,
             lost=self._peers.forget,
-            changed=self._announce,
+            changed=self._changed,
         )
         self._link = LinkWatch(options.interface, self._link_changed)
-        self._link_trouble = ""
+        self._link_doubt: Doubt | None = None
         self._news: deque[str] = deque(maxlen=_NEWS_KEPT)
         self._there_is_news = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
@@ -91,12 +94,12 @@ class Tailscale:
     async def stop(self) -> None:
         """Let go; ends `changes`. Repeatable."""
         work, self._work = self._work, None
+        self._ended = True
         if work is not None:
             work.cancel()
             await asyncio.wait({work})
             self._link.stop()
         await self._api.close()
-        self._ended = True
         self._there_is_news.set()
 
     def addresses(self) -> tuple[str, ...]:
@@ -104,13 +107,14 @@ class Tailscale:
         return self._sight(self._tailscaled.status.value).listen_on
 
     def look(self, now_us: int) -> InterfaceSight:
-        """`vpn-not-private` when Funnel or Serve leads here or an address is a public one, `vpn-down`,
-        `vpn-address-changed`, or `identity-stale` when the control plane was not heard in time."""
+        """`vpn-down`, `vpn-address-changed`, `vpn-not-private` when an address is a public one, or
+        `identity-stale` when the control plane was not heard in time; apart from it, where Funnel or Serve
+        leads here."""
         daemon = self._tailscaled
         status, ways = daemon.status.at(now_us), daemon.ways.at(now_us)
         sight = self._sight(status)
         if sight.link_is_good:
-            self._link_trouble = ""
+            self._link_doubt = None
         doubt = self._doubt(sight, ways, now_us)
         detail = doubt.detail if doubt else f"{self.interface} is up and tailscaled runs it"
         if daemon.remote_config.value:
@@ -133,6 +137,7 @@ class Tailscale:
                 "control_age_ms": -1 if daemon.heard_us is None else (now_us - daemon.heard_us) // 1000,
                 "control_max_age_ms": self._options.control_max_age_us // 1000,
             },
+            str(ways[0]) if ways else "",
         )
 
     def own(self, address: str) -> bool:
@@ -161,12 +166,18 @@ class Tailscale:
     def still(self, address: str, port: int) -> Peer | None:
         """Who that was a second ago or less; None as soon as anything of the overlay is in doubt."""
         del port
-        if self._overlay_doubt(self._now().boottime_us) is not None:
-            return None
         try:
-            return self._peers.still(normalised(address))
+            plain = normalised(address)
         except ValueError:
             return None
+        doubt = self._overlay_doubt(self._now().boottime_us)
+        if doubt is None and self._peers.overdue(plain):
+            doubt = Doubt("vpn-down", "tailscaled no longer says who is behind an address: tailscale status")
+        if doubt is not None:
+            # Nobody was revoked: the cause is told before the consequence is seen.
+            self._sound(doubt)
+            return None
+        return self._peers.still(plain)
 
     async def changes(self) -> AsyncIterator[str]:
         """A sentence whenever something is another than it was: link, state, Serve, a device."""
@@ -182,9 +193,7 @@ class Tailscale:
         return see(self.interface, self._options.address, () if status is None else status.addresses)
 
     def _doubt(self, sight: Sight, ways: tuple[Way, ...] | None, now_us: int) -> Doubt | None:
-        """The first thing that is not proven; a way in from outside stands before all else, for it locks."""
-        if ways:
-            return Doubt("vpn-not-private", str(ways[0]))
+        """The first thing that is not proven."""
         doubt = interface_doubt(sight) or self._overlay_doubt(now_us) or sight.address_doubt
         if doubt is None and ways is None:
             trouble = self._tailscaled.ways.trouble
@@ -193,9 +202,7 @@ class Tailscale:
 
     def _overlay_doubt(self, now_us: int) -> Doubt | None:
         """What speaks against believing anything of the overlay; cheap, for it is asked for each chunk."""
-        if self._link_trouble:
-            return Doubt("vpn-down", self._link_trouble)
-        return self._tailscaled.doubt(now_us)
+        return self._link_doubt or self._tailscaled.doubt(now_us)
 
     def _refuse_own(self, address: str) -> None:
         if self.own(address):
@@ -236,15 +243,32 @@ class Tailscale:
             finally:
                 self._tailscaled.reset()
                 self._peers.forget()
-                self._announce("tailscaled is no longer followed")
+                self._changed("tailscaled is no longer followed")
             await asyncio.sleep(FOLLOW_AGAIN_S)
 
     def _announce(self, sentence: str) -> None:
         self._news.append(sentence)
         self._there_is_news.set()
 
+    def _sound(self, doubt: Doubt) -> None:
+        if self._alarm is not None and not self._ended:
+            self._alarm(doubt.fault, doubt.detail)
+
+    def _changed(self, sentence: str) -> None:
+        """tailscaled says something else than before, or nothing more."""
+        doubt = self._overlay_doubt(self._now().boottime_us)
+        if doubt is not None:
+            self._sound(doubt)
+        self._announce(sentence)
+
     def _link_changed(self, change: LinkChange) -> None:
-        if change.fault:
-            self._link_trouble = change.detail
+        if change.fault and self._takes_from_us(change):
+            self._link_doubt = Doubt(change.fault, change.detail)
+            self._sound(self._link_doubt)
         self._tailscaled.ask_again()
         self._announce(change.detail)
+
+    def _takes_from_us(self, change: LinkChange) -> bool:
+        """Not so when it is about an address that never was this node's."""
+        status = self._tailscaled.status.value
+        return not change.address or status is None or change.address in status.addresses

@@ -71,11 +71,16 @@ class TailscalePeers:
         if known is None:
             return None
         known.wanted_us = now_us
-        if now_us - known.asked_us > STILL_WITHIN_US:
+        if self.overdue(address):
             return None
         if known.doubted_us is not None and now_us - known.doubted_us > AFTER_NOTIFICATION_US:
             return None
         return known.peer
+
+    def overdue(self, address: str) -> bool:
+        """Whether somebody is known there whom nobody has vouched for within a second, though asked."""
+        known = self._known.get(address)
+        return known is not None and self._now_us() - known.asked_us > STILL_WITHIN_US
 
     def doubt(self) -> None:
         """There was a notification: every answer so far is from before it, and is asked for again."""

@@ -31,11 +31,36 @@ class Clock:
         return self._began.after(self.ahead_us)
 
 
-class Scene:
-    """A tailscaled, a provider that follows it, and its clock."""
+class Alarms:
+    """What was raised, and what is done at that moment."""
 
-    def __init__(self, daemon: StandIn, boundary: Tailscale, time: Clock) -> None:
-        self.daemon, self.boundary, self.time = daemon, boundary, time
+    def __init__(self) -> None:
+        self.raised: list[tuple[str, str]] = []
+        self.also: Callable[[], object] = lambda: None
+        self._came = asyncio.Event()
+
+    def raise_(self, fault: str, detail: str) -> None:
+        self.raised.append((fault, detail))
+        self.also()
+        self._came.set()
+
+    async def first(self) -> tuple[str, str]:
+        """The fault and the sentence of the first one; waited for."""
+        async with asyncio.timeout(10):
+            await self._came.wait()
+        return self.raised[0]
+
+    def clear(self) -> None:
+        """What was raised so far was of the beginning."""
+        self.raised.clear()
+        self._came.clear()
+
+
+class Scene:
+    """A tailscaled, a provider that follows it with its alarms, and its clock."""
+
+    def __init__(self, daemon: StandIn, boundary: Tailscale, time: Clock, alarms: Alarms) -> None:
+        self.daemon, self.boundary, self.time, self.alarms = daemon, boundary, time, alarms
 
     def look(self) -> InterfaceSight:
         return self.boundary.look(self.time.now().boottime_us)
@@ -70,16 +95,18 @@ async def scene(tmp_path: Path, **options: object) -> AsyncIterator[Scene]:
         GATEWAY[0]: whois(GATEWAY_ID, *GATEWAY, login="owner@example.com"),
     }
     await daemon.start()
-    given = {"interface": "volet-none0"} | options
+    given, alarms = {"interface": "volet-none0"} | options, Alarms()
     boundary = Tailscale(
         TailscaleOptions(socket=daemon.socket, **given),  # type: ignore[arg-type]
         guarded=lambda: GUARDED,
         monitors=lambda: ["nMONITOR"],
+        alarm=alarms.raise_,
         now=time.now,
     )
     await boundary.start()
     try:
-        yield Scene(daemon, boundary, time)
+        alarms.clear()
+        yield Scene(daemon, boundary, time, alarms)
     finally:
         await boundary.stop()
         await boundary.stop()

@@ -168,11 +168,15 @@ def test_funnel_and_serve_to_us_or_to_the_camera_are_found_and_named(tmp_path: P
         handlers = {"Handlers": {"/": {"Proxy": target}}}
         served = {"TCP": {"443": {"HTTPS": True}}, "Web": {"edge-gw.ts.net:443": handlers}}
         stage.daemon.serve_config = served
-        assert "tailscale serve reset" in await stage.until_fault("vpn-not-private")
+        await stage.until(lambda: "tailscale serve reset" in stage.look().way_around)
         stage.daemon.serve_config = served | {"AllowFunnel": {"edge-gw.ts.net:443": True}}
-        await stage.until(lambda: "tailscale funnel reset" in stage.look().detail)
+        await stage.until(lambda: "tailscale funnel reset" in stage.look().way_around)
+        assert stage.look().good, "the door itself stands: an approver must be able to come in"
+        await ip(place, "link", "set", "tailscale0", "down")
+        await stage.until_fault("vpn-down")
+        assert stage.look().way_around
         stage.daemon.serve_config = None
-        await stage.until_fault("")
+        await stage.until(lambda: not stage.look().way_around)
 
     on_a_tailnet(tmp_path, story)
 
