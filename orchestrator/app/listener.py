@@ -11,7 +11,7 @@ from orchestrator.core.moment import SECOND_US, Moment
 from orchestrator.edges.http.server import HttpEdge
 from orchestrator.edges.vpn.boundary import Boundary
 from orchestrator.edges.vpn.sockets import Declared, listen
-from orchestrator.runtime.board import Board
+from orchestrator.runtime.board import Board, renewed
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,13 @@ class Listener:
         boundary: Callable[[], Boundary],
         port: Callable[[], int],
         now: Callable[[], Moment],
+        judge: Callable[[], None],
+        served: Callable[[], None],
     ) -> None:
+        """`served` is told when it listens anew."""
         self._board, self._http = board, http
-        self._boundary, self._port, self._now = boundary, port, now
+        self._boundary, self._port, self._now, self._judge = boundary, port, now, judge
+        self._served = served
         self.declared: tuple[Declared, ...] = ()
         self._due = asyncio.Event()
 
@@ -57,8 +61,26 @@ class Listener:
     async def serve(self, sockets: list[socket.socket]) -> None:
         """Serve on sockets that `bind` made."""
         self.declare(sockets)
+        declared, device = self.declared, self._boundary().interface
         for sock in sockets:
-            await self._http.start_tcp(sock)
+            if self.declared is declared:
+                await self._http.start_tcp(sock, device)
+            else:
+                sock.close()
+
+    def exposed(self, detail: str) -> None:
+        """A listener is not what it should be (S7, S8): every gate first, then the listener, made anew."""
+        now_us = self._now().boottime_us
+        self._board.listener = renewed(
+            self._board.listener,
+            now_us,
+            False,
+            fault="listener-exposed",
+            detail=detail,
+            evidence={"connection_without_device": True},
+        )
+        self._judge()
+        self.shut(detail)
 
     def shut(self, why: str) -> None:
         """Close every TCP listener and connection now; without waiting."""
@@ -107,3 +129,4 @@ class Listener:
         if sockets:
             await self.serve(sockets)
             log.info("listening on %s", ", ".join(self._http.addresses))
+            self._served()

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from orchestrator.core.refusal import Refusal
 from orchestrator.edges.http.problems import SECURITY_HEADERS, problem
+from orchestrator.edges.vpn.sockets import bound_device
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +32,39 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Doors:
-    """The connections of one edge. `on_lost` hears of each TCP connection's end."""
+    """The connections of one edge. `on_lost` hears of each TCP connection's end, `on_exposed` in a sentence
+    of one that does not have its listener's device."""
 
-    def __init__(self, server: web.Server, on_lost: Callable[[asyncio.BaseTransport], None]) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        on_lost: Callable[[asyncio.BaseTransport], None],
+        on_exposed: Callable[[str], None],
+    ) -> None:
         self._server = server
-        self._on_lost = on_lost
+        self._on_lost, self._on_exposed = on_lost, on_exposed
         self._open: dict[Door, asyncio.Transport] = {}
         self._peers: Counter[str] = Counter()
 
-    def tcp(self) -> Door:
-        """A protocol for one accepted TCP connection."""
-        return Door(self, self._server, local=False)
+    def tcp(self, device: str) -> Door:
+        """A protocol for one TCP connection of a listener that is bound to that device."""
+        return Door(self, self._server, device)
 
     def local(self) -> Door:
         """A protocol for one accepted connection of the Unix socket."""
-        return Door(self, self._server, local=True)
+        return Door(self, self._server, None)
+
+    def has_device(self, transport: asyncio.Transport, device: str) -> bool:
+        """Whether an accepted connection is bound to that device, as the kernel says and not our intention
+        (S8). One whose device has gone is not, and that is the interface's fault, not the listener's."""
+        try:
+            found = bound_device(transport.get_extra_info("socket"))
+        except OSError:
+            return False
+        if found != device:
+            where = f"device {found}" if found else "no device"
+            self._on_exposed(f"a connection came in bound to {where} and not to {device}: it was cut unread")
+        return found == device
 
     def enter(self, door: Door, transport: asyncio.Transport) -> bool:
         """Whether there is room; when there is, the connection is counted until `leave`."""
@@ -84,9 +103,9 @@ class Doors:
 class Door(web.RequestHandler):
     """aiohttp's protocol for one connection, with our socket options, bounds and problem documents."""
 
-    __slots__ = ("_doors", "_streaming", "is_local")
+    __slots__ = ("_device", "_doors", "_streaming", "is_local")
 
-    def __init__(self, doors: Doors, server: web.Server, *, local: bool) -> None:
+    def __init__(self, doors: Doors, server: web.Server, device: str | None) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -99,12 +118,16 @@ class Door(web.RequestHandler):
         )
         self._doors = doors
         self._streaming: asyncio.Task[Any] | None = None
-        self.is_local = local
+        self._device = device
+        self.is_local = device is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Bound the connection, or refuse it without a word when there are too many."""
+        """Bound the connection, or refuse it without a word: not through the device, or too many."""
         assert isinstance(transport, asyncio.Transport)
-        if not self.is_local:
+        if self._device is not None:
+            if not self._doors.has_device(transport, self._device):
+                cut(transport)
+                return
             _tune(transport)
         if not self._doors.enter(self, transport):
             cut(transport)
@@ -144,7 +167,7 @@ class Door(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("The response had begun; it cannot become an error.")
         if status < 500:
-            first_line = (message or "").strip().partition("\n")[0].strip(" :") or "The request is malformed"
+            first_line = (message or "").strip().partition("\n")[0].strip(" :.") or "The request is malformed"
             refusal = Refusal("bad-request", f"{first_line}. Send HTTP/1.1.")
         else:
             log.error("A request failed unexpectedly", exc_info=exc)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -17,6 +19,8 @@ from orchestrator.edges.http.ports import House
 from orchestrator.edges.http.problems import SECURITY_HEADERS
 from orchestrator.edges.http.routes import register, routes
 
+log = logging.getLogger(__name__)
+
 BACKLOG = 128
 LOCAL_BACKLOG = 16
 STOP_LIMIT_S = 1.0
@@ -25,10 +29,13 @@ GRACE_S = 0.3
 
 
 class HttpEdge:
-    """Serves one `House` on any number of listeners. Everything is called on the loop's thread."""
+    """Serves one `House` on any number of listeners. Everything is called on the loop's thread.
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    `exposed` is told, in a sentence, that a listener handed over a connection without its device (S8).
+    """
+
+    def __init__(self, house: House, exposed: Callable[[str], None] = log.error) -> None:
+        self._house, self._exposed = house, exposed
         self._runner: web.AppRunner | None = None
         self._doors: Doors | None = None
         self._tcp: list[asyncio.Server] = []
@@ -40,11 +47,19 @@ class HttpEdge:
         found = [_url(sock.getsockname()) for server in self._tcp for sock in server.sockets]
         return found + [f"unix:{path}" for _, path, _ in self._local]
 
-    async def start_tcp(self, sock: socket.socket) -> None:
-        """Serve on a TCP socket, bound to its address and device already (S7); owns it from now on."""
+    async def start_tcp(self, sock: socket.socket, device: str) -> None:
+        """Serve on a TCP socket, bound to its address and device already (S7); owns it from now on.
+
+        The device of each connection is read back: one without `device` is cut before it is read (S8).
+        """
         doors = await self._ready()
         loop = asyncio.get_running_loop()
-        self._tcp.append(await loop.create_server(doors.tcp, sock=sock, backlog=BACKLOG))
+        server = await loop.create_server(
+            lambda: doors.tcp(device), sock=sock, backlog=BACKLOG, start_serving=False
+        )
+        # Known before it serves: `close_tcp` may come while it begins to.
+        self._tcp.append(server)
+        await server.start_serving()
 
     async def start_unix(self, path: Path) -> None:
         """Serve on a Unix socket of mode 0660 at `path`. One that nobody answers on is replaced.
@@ -99,7 +114,7 @@ class HttpEdge:
             await self._runner.setup()
             server = self._runner.server
             assert server is not None
-            self._doors = Doors(server, self._house.connection_lost)
+            self._doors = Doors(server, self._house.connection_lost, self._exposed)
         return self._doors
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from orchestrator.edges.http.server import HttpEdge
+from orchestrator.edges.vpn.sockets import listen
 
 from .scripted_house import ScriptedHouse
 
@@ -134,10 +135,9 @@ def house() -> ScriptedHouse:
 @pytest.fixture
 async def edge(house: ScriptedHouse) -> AsyncIterator[HttpEdge]:
     edge = HttpEdge(house)
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
+    sock = listen("127.0.0.1", 0, "lo")
     house.names |= {"127.0.0.1", f"127.0.0.1:{sock.getsockname()[1]}"}
-    await edge.start_tcp(sock)
+    await edge.start_tcp(sock, "lo")
     yield edge
     await edge.stop()
 

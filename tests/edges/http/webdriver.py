@@ -84,8 +84,9 @@ class Browser:
 
 
 @contextmanager
-def chromium(profile: Path) -> Iterator[str]:
-    """A browser with a fresh profile: the address of its WebDriver session. Both are gone after."""
+def chromium(profile: Path, *arguments: str) -> Iterator[str]:
+    """A browser with a fresh profile, and with these arguments too: the address of its WebDriver session.
+    Both are gone after."""
     driver = subprocess.Popen(
         ["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -95,7 +96,7 @@ def chromium(profile: Path) -> Iterator[str]:
             filter(None, (re.search(r"successfully on port (\d+)", line) for line in driver.stdout))
         )
         sessions = f"http://127.0.0.1:{started[1]}/session"
-        options = {"args": [*ARGUMENTS, f"--user-data-dir={profile}"]}
+        options = {"args": [*ARGUMENTS, *arguments, f"--user-data-dir={profile}"]}
         wanted = {
             "browserName": "chrome",
             "goog:chromeOptions": options,
