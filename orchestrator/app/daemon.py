@@ -28,6 +28,7 @@ from orchestrator.app.publisher import Publisher
 from orchestrator.app.reload import CHANGED, Configuration, config_loaded
 from orchestrator.app.requests import Requests
 from orchestrator.app.workshop import FfmpegWorkshop
+from orchestrator.core.camera_state import CameraState
 from orchestrator.core.chain import uuid7
 from orchestrator.core.commands import SERVICE, Why
 from orchestrator.core.events import Event, observation
@@ -141,7 +142,7 @@ class Daemon:
             tasks=tasks,
             now=now,
             random=random.random,
-            changed=lambda state: self._publisher.changed(state),
+            changed=self._changed,
         )
         self._lane = LaneFacts(self._board, site, self._counters, now=now, random=random.random)
         self._board.bus_alive_at_us = self._lane.alive_at_us
@@ -158,20 +159,15 @@ class Daemon:
             declared=lambda: self._listener.declared,
         )
         house = self._make_house(site)
-        self._http = HttpEdge(house)
-        self._listener = Listener(
-            self._board,
-            self._http,
-            boundary=lambda: self._boundary,
-            port=lambda: self._settings.vpn.port,
-            now=now,
-        )
+        self._http = HttpEdge(house, lambda detail: self._listener.exposed(detail))
+        self._listener = self._make_listener(site)
         self._listener.declare(sockets)
         self._configuration.start()
         await self._log_facts.probe()
         self._host_facts.look()
         self._host_facts.site = self._membership.site = site
         self._host_facts.after = self._listener.look
+        self._membership.in_doubt = self._host_facts.look_at_boundary
         self._is_built = True
         site.start(states)
         if boxed.damaged or contradicted:
@@ -190,12 +186,27 @@ class Daemon:
         return SiteHouse(
             site,
             logs,
-            Requests(site, logs, new_id=_new_id, now=now),
+            Requests(site, logs, look_around=self._host_facts.look_around, new_id=_new_id, now=now),
             doorbook,
             membership=self._membership,
             hosts=self._hosts,
             new_id=_new_id,
         )
+
+    def _make_listener(self, site: Site) -> Listener:
+        return Listener(
+            self._board,
+            self._http,
+            boundary=lambda: self._boundary,
+            port=lambda: self._settings.vpn.port,
+            now=now,
+            judge=site.look,
+            served=self._host_facts.be_due,
+        )
+
+    def _changed(self, state: CameraState) -> None:
+        self._publisher.changed(state)
+        self._host_facts.be_due()
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
         """Serve on the declared listeners, and no other (CONTRACT 5)."""
@@ -216,14 +227,16 @@ class Daemon:
             self._listener.look()
 
     async def _follow_boundary(self) -> None:
-        """Each notification of the overlay: look at once, shut what it shuts, then the listener (F1, F25)."""
+        """Each notification of the overlay: look at once, shut what it shuts, then the listener (F1, F25).
+
+        People first: it takes no question to the kernel, and an overlay that does not stand was an alarm."""
         while True:
             boundary = self._boundary
             async for _ in boundary.changes():
+                self._membership.look()
                 self._host_facts.look_at_boundary()
                 self._site.look()
                 self._listener.look()
-                self._membership.look()
             if boundary is self._boundary:
                 self._host_facts.look_at_boundary()
                 self._site.look()
@@ -250,6 +263,7 @@ class Daemon:
         for name, work in (
             ("log", self._log_facts.keep_probing()),
             ("host", self._host_facts.keep_looking()),
+            ("orphans", self._host_facts.keep_adopting()),
             ("members", self._membership.keep_looking()),
             ("boundary", self._follow_boundary()),
             ("listener", self._listener.keep()),

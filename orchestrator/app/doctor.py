@@ -5,40 +5,48 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import socket
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from orchestrator.app.boundaries import boundary_of
+from orchestrator.app.doctor_port import Port, declared_of, of_the_daemon, running_daemon, try_to_listen
 from orchestrator.app.host_facts import HostFacts
 from orchestrator.app.lane_facts import LaneFacts
 from orchestrator.core.camera_state import CameraState
 from orchestrator.core.checks import Check, Stage, case_of, failing, judge
 from orchestrator.core.commands import Why
+from orchestrator.core.events import LOCKED
 from orchestrator.core.facts import Proof
 from orchestrator.core.policy import Member
 from orchestrator.edges.clock import now
 from orchestrator.edges.vpn.boundary import Boundary
-from orchestrator.edges.vpn.sockets import Declared, listen
+from orchestrator.edges.vpn.sockets import Listener
 from orchestrator.runtime.board import Board
 from orchestrator.runtime.event_store.errors import LogError
-from orchestrator.runtime.event_store.reader import open_read_only
+from orchestrator.runtime.event_store.reader import open_read_only, stream
 from orchestrator.runtime.event_store.verify import verify
+from orchestrator.runtime.ledger import CameraStates, fold
 from orchestrator.settings import Settings
 
-LOOK_AGAIN_S = 0.25
+LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Per camera `{camera, could_open, checks: […]}`; `ok` when every check but `window` passes."""
+    """Per camera `{camera, could_open, checks: […]}`; `ok` when every check but `window` passes.
+
+    A check is as the API shows it; one that found listeners of others names them under `found`. `warnings`
+    are sentences about what passes and could be better.
+    """
 
     cameras: tuple[dict[str, Any], ...]
     ok: bool
+    warnings: tuple[str, ...] = ()
 
 
 class _NothingToShut:
@@ -58,31 +66,20 @@ async def examine(settings: Settings, wait_s: float) -> Report:
     board = Board(settings.policy)
     board.members = _members(settings)
     board.config = Proof(True, "", f"{settings.path} is valid", "configuration", now().boottime_us)
-    board.log = await asyncio.to_thread(_look_at_log, settings.log.database)
+    board.log, states = await asyncio.to_thread(_look_at_log, settings.log.database)
     boundary = boundary_of(lambda: settings)
     await boundary.start()
     with ExitStack() as stack:
-        declared = _try_to_listen(settings, boundary, stack)
-        host = HostFacts(
-            board,
-            now=now,
-            settings=lambda: settings,
-            boundary=lambda: boundary,
-            declared=lambda: declared,
-        )
-        host.look()
-        if not declared:
-            board.listener = _running_listener(settings)
+        sight = _Sight(settings, board, boundary, states, stack)
+        sight.look()
         lane = LaneFacts(board, _NothingToShut(), Counter(), now=now, random=random.random, only_listens=True)
         board.bus_alive_at_us = lane.alive_at_us
         lane.start(settings)
         asking = asyncio.create_task(lane.keep_asking())
         try:
-            await _until_settled(board, wait_s)
-            host.look()
-            if not declared:
-                board.listener = _running_listener(settings)
-            return _report(board)
+            await _until_settled(sight, wait_s)
+            sight.look()
+            return sight.report()
         finally:
             asking.cancel()
             with suppress(asyncio.CancelledError):
@@ -104,48 +101,147 @@ def _members(settings: Settings) -> dict[str, Member]:
     }
 
 
-def _look_at_log(database: Path) -> Proof:
+def _look_at_log(database: Path) -> tuple[Proof, CameraStates]:
+    """Whether it takes events, and what it says of each camera."""
     at_us = now().boottime_us
     if not database.exists():
         parent = database.parent
         good = parent.is_dir() and os.access(parent, os.W_OK)
         detail = f"{database} will be made at the first start" if good else f"{parent} cannot be written"
-        return Proof(good, "log-unwritable", detail, "log", at_us, at_us if good else None)
+        return Proof(good, "log-unwritable", detail, "log", at_us, at_us if good else None), {}
+    states: CameraStates = {}
     try:
         with open_read_only(database) as reader:
             verdict = verify(reader)
+            if verdict.word != "broken":
+                states = reduce(fold, stream(reader), states)
     except LogError as problem:
-        return Proof(False, "log-unwritable", str(problem), "log", at_us)
+        return Proof(False, "log-unwritable", str(problem), "log", at_us), {}
     good = verdict.word != "broken" and os.access(database, os.W_OK)
     why = f"the log is {verdict.word}" if os.access(database, os.W_OK) else f"{database} cannot be written"
     fault = "log-tampered" if verdict.word == "broken" else "log-unwritable"
-    return Proof(good, fault, f"{why}; {verdict.last_seq} events", "log", at_us, at_us if good else None)
+    said = f"{why}; {verdict.last_seq} events"
+    return Proof(good, fault, said, "log", at_us, at_us if good else None), states
 
 
-def _try_to_listen(settings: Settings, boundary: Boundary, stack: ExitStack) -> tuple[Declared, ...]:
-    declared = []
-    for address in boundary.addresses():
-        try:
-            sock = listen(address, settings.vpn.port, boundary.interface)
-        except OSError:
-            return ()
-        stack.enter_context(sock)
-        declared.append(Declared(address, settings.vpn.port, boundary.interface))
-    return tuple(declared)
+class _Sight:
+    """Everything as of now: the daemon's own facts and checks, looked at from beside it or in its place."""
+
+    def __init__(
+        self, settings: Settings, board: Board, boundary: Boundary, states: CameraStates, stack: ExitStack
+    ) -> None:
+        self._settings, self.board, self._boundary, self._states = settings, board, boundary, states
+        self._daemon = running_daemon(settings.local_socket)
+        self._port, self._stack = Port(), stack
+        self._facts = HostFacts(
+            board,
+            now=now,
+            settings=lambda: settings,
+            boundary=lambda: boundary,
+            declared=lambda: self._port.declared,
+            tree_of=None if self._daemon is None else (self._daemon.pid,),
+        )
+
+    def look(self) -> None:
+        """Put everything on the board."""
+        daemon = self._daemon
+        wanted = declared_of(self._boundary, self._settings.vpn.port)
+        if daemon is not None:
+            self._port = Port(wanted)
+        elif not self._port.declared:
+            self._port = try_to_listen(wanted, self._stack)
+        self._facts.look()
+        if daemon is not None and self._facts.audited is not None:
+            self._port = of_the_daemon(daemon, self._facts.audited, wanted)
+        found = self.board.listener
+        if self._port.trouble:
+            self.board.listener = replace(
+                found, good=False, since_us=None, fault="vpn-down", detail=self._port.trouble
+            )
+        elif daemon is not None and found.good:
+            whose = f"the daemon runs (process {daemon.pid}) and holds the port"
+            self.board.listener = replace(found, detail=f"{whose}; {found.detail}")
+
+    def lacking(self, camera: str) -> list[Check]:
+        """What must pass before that camera could open, but for its window."""
+        return [check for check in failing(self._checks(camera), Stage.OPENING) if check.id != "window"]
+
+    def report(self) -> Report:
+        """What was seen last, in words."""
+        cameras = []
+        for camera in self.board.policy.cameras:
+            checks = self._checks(camera)
+            shown = [self._shown(check) for check in checks]
+            opens = not failing(checks, Stage.OPENING)
+            cameras.append({"camera": camera, "could_open": opens, "checks": shown})
+        ok = not any(self.lacking(camera) for camera in self.board.policy.cameras)
+        return Report(tuple(cameras), ok, tuple(self._warnings()))
+
+    def _checks(self, camera: str) -> tuple[Check, ...]:
+        member = _maintainer(self.board, camera)
+        case = case_of(self.board.policy, self._state(camera), self.board.facts(camera, now))
+        device = next(iter(member.devices.values())) if member else None
+        checks = judge(replace(case, member=member.id if member else None, device=device))
+        if member is not None:
+            return checks
+        return tuple(
+            replace(one, detail=self._nobody(camera)) if one.id == "identity" else one for one in checks
+        )
+
+    def _state(self, camera: str) -> CameraState:
+        """As the log has it where it is locked; a session that runs now is not the next one's concern."""
+        known = self._states.get(camera)
+        return known if known is not None and known.place == LOCKED else CameraState.new(camera)
+
+    def _nobody(self, camera: str) -> str:
+        said = f"no member could open {camera}: nobody with that camera is a maintainer and has a device"
+        if self._settings.vpn.provider == "tailscale":
+            capability = self._settings.vpn.capability
+            said += f"; whom the tailnet's policy grants {capability} shows only when they come"
+        return said
+
+    def _shown(self, check: Check) -> dict[str, Any]:
+        entry = check.shown(Stage.OPENING)
+        if check.id == "identity":
+            entry["evidence"] = {"role": entry["evidence"]["role"]}
+        if check.id == "vpn-listener":
+            taker = [_told("port-taken", self._port.taker)] if self._port.taker is not None else []
+            strays = self._facts.audited.strays if self._facts.audited is not None else ()
+            entry["found"] = [*taker, *(_told("stray", stray) for stray in strays)]
+        if check.id == "vpn-side-door":
+            doors = self._facts.side_doors.doors
+            entry["found"] = [
+                _told("side-door", door.listener)
+                | {"accepted_until": door.until or None, "accepted": door.accepted}
+                for door in doors
+            ]
+        return entry
+
+    def _warnings(self) -> Iterable[str]:
+        if self.board.interface.evidence.get("remote_config") is True:
+            yield (
+                "the tailnet's admin may change Serve and Funnel here without asking: "
+                "`tailscale set --remote-config=false`"
+            )
+        user = os.geteuid() if self._daemon is None else self._daemon.user
+        if user == 0:
+            who = "doctor runs" if self._daemon is None else f"the daemon (process {self._daemon.pid}) runs"
+            yield (
+                f"{who} as root, which may take a socket off its device again; let the daemon run as a user "
+                "of its own (User=volet in ops/volet.service), for whom that binding is irrevocable"
+            )
 
 
-def _running_listener(settings: Settings) -> Proof:
-    """The port is taken: by the running daemon, which answers on its local socket, or by a stranger."""
-    at_us = now().boottime_us
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        answers = probe.connect_ex(str(settings.local_socket)) == 0
-    detail = (
-        "the daemon runs and listens there" if answers else "another program has the port, or it is refused"
-    )
-    return Proof(
-        answers, "listener-exposed", detail, "sockets", at_us, at_us if answers else None, None, {"strays": 0}
-    )
+def _told(kind: str, listener: Listener) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "protocol": listener.protocol,
+        "address": listener.address,
+        "port": listener.port,
+        "device": listener.device or None,
+        "pid": listener.pid,
+        "program": listener.program or None,
+    }
 
 
 def _maintainer(board: Board, camera: str) -> Member | None:
@@ -153,34 +249,10 @@ def _maintainer(board: Board, camera: str) -> Member | None:
     return next(able, None)
 
 
-def _checks(board: Board, camera: str) -> tuple[Check, ...]:
-    member = _maintainer(board, camera)
-    case = case_of(board.policy, CameraState.new(camera), board.facts(camera, now))
-    device = next(iter(member.devices.values())) if member else None
-    return judge(replace(case, member=member.id if member else None, device=device))
-
-
-def _lacking(board: Board, camera: str) -> list[Check]:
-    return [check for check in failing(_checks(board, camera), Stage.OPENING) if check.id != "window"]
-
-
-async def _until_settled(board: Board, wait_s: float) -> None:
+async def _until_settled(sight: _Sight, wait_s: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             # Settling is a matter of time, which no event announces.
-            while any(_lacking(board, camera) for camera in board.policy.cameras):  # noqa: ASYNC110
+            while any(sight.lacking(camera) for camera in sight.board.policy.cameras):
                 await asyncio.sleep(LOOK_AGAIN_S)
-
-
-def _report(board: Board) -> Report:
-    cameras = []
-    for camera in board.policy.cameras:
-        checks = _checks(board, camera)
-        shown = [check.shown(Stage.OPENING) for check in checks]
-        for entry in shown:
-            if entry["id"] == "identity":
-                entry["evidence"] = {"role": entry["evidence"]["role"]}
-        opens = not failing(checks, Stage.OPENING)
-        cameras.append({"camera": camera, "could_open": opens, "checks": shown})
-    ok = not any(_lacking(board, camera) for camera in board.policy.cameras)
-    return Report(tuple(cameras), ok)
+                sight.look()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
+from orchestrator.app.side_doors import SideDoors, look_for_side_doors
 from orchestrator.core.facts import HostSight
-from orchestrator.core.moment import SECOND_US, Moment
+from orchestrator.core.moment import Moment
 from orchestrator.core.policy import HostPolicy
 from orchestrator.edges import host
 from orchestrator.edges.host import HostReading
 from orchestrator.edges.vpn.boundary import Boundary
-from orchestrator.edges.vpn.sockets import Declared, audit, source_exposed
+from orchestrator.edges.vpn.processes import Orphans
+from orchestrator.edges.vpn.sockets import Audit, Declared, audit
 from orchestrator.edges.worker.segments import is_memory_backed
 from orchestrator.runtime.board import Board, renewed
 from orchestrator.runtime.site import Site
@@ -23,11 +23,18 @@ from orchestrator.settings import Settings
 
 LOOK_OPEN_S = 1.0
 LOOK_SHUT_S = 5.0
+BETWEEN_LOOKS_S = 0.1
 MAX_AGE_US = 12_000_000
 
 
 class HostFacts:
-    """Looks every second while something is open, every five otherwise; a sight ages within twelve."""
+    """Looks at the start, whenever a camera's state changes, every second while something is open and every
+    five otherwise; a sight ages within twelve.
+
+    The kernel tells nobody of a new listener (sock_diag(7) has a message for the end of a socket alone), so
+    between two looks one can stand unseen for that long at most. `tree_of` are the processes whose listeners
+    are ours, with all their descendants (None: this one).
+    """
 
     def __init__(
         self,
@@ -37,13 +44,18 @@ class HostFacts:
         settings: Callable[[], Settings],
         boundary: Callable[[], Boundary],
         declared: Callable[[], Sequence[Declared]],
+        tree_of: Sequence[int] | None = None,
     ) -> None:
         self._board, self._now = board, now
         self._settings, self._boundary, self._declared = settings, boundary, declared
+        self._tree_of = tree_of
         self.site: Site | None = None
         self.after: Callable[[], None] = lambda: None
         """What else must follow a look: the listener."""
+        self.audited: Audit | None = None
+        self.side_doors = SideDoors(())
         self._another_way = ""
+        self._due = asyncio.Event()
 
     def look(self) -> None:
         """One look at everything, put on the board."""
@@ -53,6 +65,18 @@ class HostFacts:
         if self.site is not None:
             self.site.look()
         self.after()
+
+    def look_around(self) -> None:
+        """Only at who could get in, now: before somebody is told what may be opened or unlocked."""
+        self.look_at_boundary()
+        self._look_at_side_door()
+        if self.site is not None:
+            self.site.look()
+        self.after()
+
+    def be_due(self) -> None:
+        """Something changed: look as soon as the loop gets to it."""
+        self._due.set()
 
     def _look_at_host(self) -> None:
         reading = host.look()
@@ -99,17 +123,19 @@ class HostFacts:
         """The interface and our own listeners, now."""
         now_us = self._now().boottime_us
         sight = self._boundary().look(now_us)
-        # Funnel or Serve is a way around the door, and the door itself may stand (CONTRACT 10).
-        self._another_way = sight.detail if sight.fault == "vpn-not-private" else ""
         self._board.interface = renewed(
             replace(self._board.interface, max_age_us=MAX_AGE_US),
             now_us,
-            sight.good or bool(self._another_way),
+            sight.good,
             fault=sight.fault or "vpn-down",
             detail=sight.detail,
             evidence=sight.evidence,
         )
-        found = audit(self._declared())
+        if sight.way_around != self._another_way:
+            # Funnel or Serve is a way around the door, and the door itself may stand (CONTRACT 10).
+            self._another_way = sight.way_around
+            self._look_at_side_door()
+        found = self.audited = audit(self._declared(), self._tree_of)
         declared = bool(self._declared())
         self._board.listener = renewed(
             replace(self._board.listener, max_age_us=MAX_AGE_US),
@@ -126,58 +152,39 @@ class HostFacts:
         )
 
     def _look_at_side_door(self) -> None:
-        exposed: list[str] = []
-        accepted: list[str] = []
-        failure = ""
-        for host_name, port in _local_sources(self._settings()):
-            try:
-                listener = source_exposed(host_name, port)
-            except OSError as problem:
-                failure = f"who listens on the camera's port could not be read: {problem}"
-                continue
-            if listener is not None:
-                where = f"{listener.address}:{listener.port}"
-                until = self._accepted_until(listener.address, listener.port)
-                if until is None:
-                    exposed.append(where)
-                else:
-                    accepted.append(f"{where} until {until}")
+        found = look_for_side_doors(self._settings(), self._now().wall_us, self.side_doors.doors)
+        self.side_doors = found
         if self._another_way:
             fault, detail = "vpn-not-private", self._another_way
-        elif exposed:
-            fault = "side-door"
-            named = ", ".join(dict.fromkeys(exposed))
-            detail = f"the camera's source listens on {named}, beyond this machine: ops/side-door.md"
         else:
-            fault, detail = "side-door", failure or "no source of ours listens beyond this machine"
-            if accepted:
-                detail = f"accepted in writing until its date: {', '.join(accepted)}"
+            fault, detail = "side-door", found.detail
         self._board.side_door = renewed(
             replace(self._board.side_door, max_age_us=MAX_AGE_US),
             self._now().boottime_us,
-            not (self._another_way or exposed or failure),
+            found.shut and not self._another_way,
             fault=fault,
             detail=detail,
-            evidence={"exposed": len(exposed), "accepted": ", ".join(accepted) or None},
+            evidence={"exposed": found.open_count, "accepted": found.accepted or None},
         )
-
-    def _accepted_until(self, address: str, port: int) -> str | None:
-        """The last day on which the site accepts that one listener, or None (CONTRACT 3)."""
-        settings = self._settings()
-        zone = ZoneInfo(settings.policy.timezone)
-        today = datetime.fromtimestamp(self._now().wall_us // SECOND_US, zone).date().isoformat()
-        for door in settings.vpn.accepted_side_doors:
-            if (door.address, door.port) == (address, port) and today <= door.until:
-                return door.until
-        return None
 
     async def keep_looking(self) -> None:
         """Until cancelled."""
         while True:
+            self._due.clear()
             self.look()
             parts = self.site.cameras.values() if self.site else ()
             exposed = any(each.actor.shutter.exposed for each in parts)
-            await asyncio.sleep(LOOK_OPEN_S if exposed else LOOK_SHUT_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_OPEN_S if exposed else LOOK_SHUT_S):
+                    await self._due.wait()
+                    await asyncio.sleep(BETWEEN_LOOKS_S)
+
+    async def keep_adopting(self) -> None:
+        """Until cancelled: the orphans of our children are ours, so that the audit finds what they do."""
+        orphans = Orphans()
+        while True:
+            await asyncio.sleep(LOOK_OPEN_S)
+            orphans.reap()
 
 
 def _over(reading: HostReading, limits: HostPolicy) -> bool:
@@ -191,19 +198,3 @@ def _over(reading: HostReading, limits: HostPolicy) -> bool:
         or memory < limits.min_memory_available_bytes
         or (hot is not None and hot > limits.max_temperature_milli)
     )
-
-
-def _local_sources(settings: Settings) -> frozenset[tuple[str, int]]:
-    """Host and port of each source that this machine serves."""
-    sources = (camera.source for camera in settings.cameras.values())
-    return frozenset((s.host, s.port) for s in sources if s.host and s.port and _is_here(s.host))
-
-
-def _is_here(name: str) -> bool:
-    """Whether a source's host is this machine; another machine's listener is its own affair."""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -29,9 +29,17 @@ class Requests:
     """Turns a validated wish into a command, and the records into an answer."""
 
     def __init__(
-        self, site: Site, logs: LogViews, *, new_id: Callable[[], str], now: Callable[[], Moment]
+        self,
+        site: Site,
+        logs: LogViews,
+        *,
+        look_around: Callable[[], None],
+        new_id: Callable[[], str],
+        now: Callable[[], Moment],
     ) -> None:
+        """`look_around` renews the facts about who could get in; some milliseconds."""
         self._site, self._logs, self._new_id, self._now = site, logs, new_id, now
+        self._look_around = look_around
 
     @property
     def _policy(self) -> Policy:
@@ -58,6 +66,7 @@ class Requests:
         before = await self._resumed(wish.resume, caller) if wish.resume else {}
         reason, ticket = wish.reason or before.get("reason"), wish.ticket or before.get("ticket")
         purpose = self._purpose(wish.purpose or before.get("purpose"), ticket)
+        self._look_around()
         command = Request(
             session=self._new_id(),
             member=caller.member.id,
@@ -100,6 +109,7 @@ class Requests:
 
     async def _acknowledge(self, parts: CameraParts, caller: Caller, wish: TransitionWish) -> Answer:
         admit_act(caller, "acknowledge")
+        self._look_around()
         lasting = present(parts.actor.facts()) & LOCKING
         person = _person(caller) | {"reason": wish.reason}
         command = Acknowledge(caller.member.id, lasting, person)

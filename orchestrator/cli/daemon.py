@@ -108,11 +108,22 @@ def _doctor(values: argparse.Namespace) -> int:
     except settings.SettingsInvalid as invalid:
         return _not_valid(values.config, invalid.faults)
     if values.json:
-        show_json({"ok": report.ok, "cameras": list(report.cameras)})
+        show_json({"ok": report.ok, "cameras": _mended(report.cameras), "warnings": list(report.warnings)})
     else:
         for camera in report.cameras:
             print("\n".join(_diagnosis(camera)))
+        for warning in report.warnings:
+            print(f"{coloured('warning', 'yellow')}: {plain(warning)}")
     return DONE if report.ok else NO
+
+
+def _mended(cameras: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The machine form: what fails has its mending step beside it."""
+    return [{**camera, "checks": [_with_step(check) for check in camera["checks"]]} for camera in cameras]
+
+
+def _with_step(check: Mapping[str, Any]) -> dict[str, Any]:
+    return {**check, "do": _step(check)} if _word(check)[0] == "FAILED" else dict(check)
 
 
 def _diagnosis(camera: Mapping[str, Any]) -> list[str]:
@@ -131,7 +142,7 @@ def _diagnosis(camera: Mapping[str, Any]) -> list[str]:
 def _step(check: Mapping[str, Any]) -> str:
     if check.get("ready_in_ms"):
         return f"wait {span(check['ready_in_ms'] / 1000)} more; it holds, but not for long enough yet"
-    return mending(str(check["id"]))
+    return mending(check)
 
 
 def _word(check: Mapping[str, Any]) -> tuple[str, str]:

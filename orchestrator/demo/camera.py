@@ -4,7 +4,8 @@
     GET  /control          {"fault": …, "viewers": n}
     POST /control          {"fault": …, "for_s": n}   then `ok` again after for_s, when given
 
-Faults come as lines on standard input too (`hang`), the only way back out of a `refuse` without `for_s`.
+Faults come as lines on standard input too (`hang`), the only way back out of a `refuse` without `for_s`; so
+does the address to listen on from now on (`listen 0.0.0.0`), which those who watch already do not notice.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from orchestrator.demo.http_request import BadRequest, Request, read_request
 from orchestrator.demo.lifetime import end_with_parent, listen_to_commands, stop_requested, tell
 from orchestrator.demo.picture import PictureLost, frames
 
+LOOPBACK = "127.0.0.1"
 _UNSENT_LIMIT_BYTES = 64 * 1024
 _RETRY_S = 1
 _FLAP_S = 1
@@ -45,10 +47,11 @@ class Fault(StrEnum):
 class Camera:
     """One source of images, and everyone who watches it."""
 
-    def __init__(self, port: int) -> None:
-        """Take a port of 127.0.0.1 (0: any free one); `OSError` when it is taken."""
+    def __init__(self, port: int, address: str = LOOPBACK) -> None:
+        """Take a port (0: any free one); `OSError` when it is taken. `address` is where to listen on it."""
         # Bound and never listening: it keeps the port ours while the camera refuses connections.
-        self._reservation = _bound(port)
+        self._reservation = _bound(LOOPBACK, port)
+        self.address = address
         self.port: int = self._reservation.getsockname()[1]
         self.fault = Fault.OK
         self._server: asyncio.Server | None = None
@@ -91,8 +94,15 @@ class Camera:
                 await self._listen()
             tell(fault=fault)
 
+    async def listen_on(self, address: str) -> None:
+        """Take new connections there alone; says `{"address": …}` when that is so."""
+        self._deafen()
+        self.address = address
+        await self._listen()
+        tell(address=address)
+
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._answer, sock=_bound(self.port))
+        self._server = await asyncio.start_server(self._answer, sock=_bound(self.address, self.port))
 
     def _deafen(self) -> None:
         if self._server:
@@ -187,11 +197,11 @@ class Camera:
             sent += 1
 
 
-def _bound(port: int) -> socket.socket:
-    bound = socket.socket()
+def _bound(address: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind(("127.0.0.1", port))
+        bound.bind((address, port))
     except OSError:
         bound.close()
         raise
@@ -223,15 +233,18 @@ def _part(image: bytes) -> bytes:
     return b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(image), image)
 
 
-async def _serve(port: int, fault: Fault) -> None:
+async def _serve(port: int, address: str, fault: Fault) -> None:
     stopping = stop_requested()
-    camera = Camera(port)
+    camera = Camera(port, address)
+    moving: set[asyncio.Task[None]] = set()
     if fault is not Fault.OK:
         camera.change(fault)
 
     def obey(command: str) -> None:
         if command in set(Fault):
             camera.change(Fault(command))
+        elif command.startswith("listen "):
+            moving.add(asyncio.create_task(camera.listen_on(command.removeprefix("listen "))))
         elif command:
             tell(error=f"unknown fault {command!r}: one of {', '.join(Fault)}")
 
@@ -241,22 +254,24 @@ async def _serve(port: int, fault: Fault) -> None:
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     running.cancel()
-    await asyncio.gather(running, waiting, return_exceptions=True)
+    await asyncio.gather(running, waiting, *moving, return_exceptions=True)
 
 
 def main() -> int:
     """The command line: `python -m orchestrator.demo.camera`."""
     parser = argparse.ArgumentParser(prog="orchestrator.demo.camera", description="A generated MJPEG camera.")
-    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0: any free one")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--address", default=LOOPBACK, help="where to listen (default: this machine alone)")
     parser.add_argument("--fault", type=Fault, choices=list(Fault), default=Fault.OK)
     parser.add_argument("--parent", type=int, help="end when this process, which started the camera, is gone")
     arguments = parser.parse_args()
     if arguments.parent:
         end_with_parent(arguments.parent)
     try:
-        asyncio.run(_serve(arguments.port, arguments.fault))
+        asyncio.run(_serve(arguments.port, arguments.address, arguments.fault))
     except OSError as error:
-        print(f"camera: port {arguments.port} of 127.0.0.1 cannot be used: {error.strerror}", file=sys.stderr)
+        where = f"port {arguments.port} of {arguments.address}"
+        print(f"camera: {where} cannot be used: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

@@ -90,22 +90,26 @@ class Board:
         memory = self.lanes.get(name)
         return lane_rules.empty(self.policy.lanes[name]) if memory is None else memory
 
+    def bus_now(self) -> Proof:
+        """The bus as it was last heard, which is later than when its session began."""
+        bus = self.bus
+        if bus.good and self.bus_alive_at_us is not None:
+            return replace(bus, seen_at_us=self.bus_alive_at_us())
+        return bus
+
     def facts(self, camera: str, clock: Callable[[], Moment]) -> Facts:
         """One camera's facts of now, as one value.
 
         The clock is read after the slots: a sight that another thread puts there meanwhile would
         otherwise be one from the future, which proves nothing (S5).
         """
-        bus = self.bus
-        if bus.good and self.bus_alive_at_us is not None:
-            bus = replace(bus, seen_at_us=self.bus_alive_at_us())
         return Facts(
             members=self.members,
             interface=self.interface,
             listener=self.listener,
             side_door=self.side_door,
             config=self.config,
-            bus=bus,
+            bus=self.bus_now(),
             bus_trusted=self.bus_trusted,
             lane=self.lane(self.policy.cameras[camera].lane),
             host=self.host,

@@ -93,6 +93,7 @@ class Report:
 
     cameras: list[dict[str, Any]]
     ok: bool
+    warnings: tuple[str, ...] = ()
 
 
 class App(ModuleType):
@@ -177,4 +178,4 @@ def test_doctor_is_content_when_the_application_is(
     told = {"camera": "cam1", "could_open": True, "checks": [CLOCK_CHECK]}
     app.report = Report([told], True)
     assert main(["doctor", "--config", str(config), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"ok": True, "cameras": [told]}
+    assert json.loads(capsys.readouterr().out) == {"ok": True, "cameras": [told], "warnings": []}

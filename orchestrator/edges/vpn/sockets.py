@@ -9,15 +9,14 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestrator.edges.vpn.boundary import normalised
-from orchestrator.edges.vpn.netlink import NETLINK_SOCK_DIAG, dump, is_local
-from orchestrator.edges.vpn.processes import sockets_of, tree
+from orchestrator.edges.vpn.netlink import NETLINK_SOCK_DIAG, dump
+from orchestrator.edges.vpn.processes import program_of, sockets_of, tree
 
 BACKLOG = 128
-_LOOPBACK_DEVICE = "lo"
 _DEVICE_NAME_BYTES = 16
 _BY_FAMILY = 20
 _QUESTION = struct.Struct("=BBBxI48x")
@@ -45,7 +44,8 @@ class Declared:
 class Listener:
     """A socket that takes packets from anyone: TCP in LISTEN, or UDP bound and not connected.
 
-    `device` is empty when it is bound to none; `pid` None when nobody was asked who holds it.
+    `device` is empty when it is bound to none; `pid` None when nobody was asked who holds it, or nobody
+    can be told. `program` is the holder's name as the kernel has it (comm, 15 characters).
     """
 
     protocol: Protocol
@@ -54,12 +54,28 @@ class Listener:
     device: str
     inode: int
     pid: int | None = None
+    program: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        where = f"[{self.address}]" if ":" in self.address else self.address
         device = f" on device {self.device}" if self.device else " on every device"
-        holder = "" if self.pid is None else f", process {self.pid}"
-        return f"{self.protocol} {where}:{self.port}{device}{holder}"
+        holder = f", {self.holder}" if self.pid is not None else ""
+        return f"{self.protocol} {self.place}{device}{holder}"
+
+    @property
+    def place(self) -> str:
+        """`0.0.0.0:8000` or `[::]:8000`."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+    @property
+    def holder(self) -> str:
+        """Who has it, in words."""
+        if self.pid is None:
+            return "a process that only root can name"
+        return f"process {self.pid} ({self.program})" if self.program else f"process {self.pid}"
+
+    def held_by(self, pid: int) -> Listener:
+        """The same, now that it is known who has it."""
+        return replace(self, pid=pid, program=program_of(pid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +143,8 @@ def listen(address: str, port: int, interface: str) -> socket.socket:
 
 
 def bound_device(sock: socket.socket) -> str:
-    """The device a socket is bound to, empty for none. OSError (ENODEV) when it is gone (FIELD 2)."""
+    """The device that a listening or an accepted socket is bound to, which the latter has from the former;
+    empty for none. OSError (ENODEV) when it is gone (FIELD 2)."""
     name = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, _DEVICE_NAME_BYTES)
     return name.rstrip(b"\0").decode()
 
@@ -159,19 +176,20 @@ def audit(declared: Sequence[Declared], pids: Sequence[int] | None = None) -> Au
     )
 
 
-def source_exposed(host: str, port: int) -> Listener | None:
-    """A TCP listener on the source's port beyond loopback, when the source is on this machine (F24).
-
-    None when there is none, or `host` is another machine. A name is resolved, which may take seconds:
-    call it off the loop then. OSError when the kernel does not answer: not proven.
-    """
-    if not any(is_local(address) for address in _addresses_of(host)):
-        return None
-    for listener in _listening("tcp"):
-        beyond = not ipaddress.ip_address(listener.address).is_loopback
-        if listener.port == port and beyond and listener.device != _LOOPBACK_DEVICE:
-            return listener
-    return None
+def listening(kind: Protocol) -> list[Listener]:
+    """Every such listener of this network namespace, whoever holds it (sock_diag(7))."""
+    protocol, states = _KINDS[kind]
+    questions = [_QUESTION.pack(family, protocol, 0, states) for family in _FAMILIES]
+    devices: dict[int, str] = {0: ""}
+    found: list[Listener] = []
+    for answer in dump(NETLINK_SOCK_DIAG, _BY_FAMILY, *questions):
+        family, _, port, address, index, _, inode = _ANSWER.unpack_from(answer)
+        if index not in devices:
+            devices[index] = _device(index)
+        packed = address[:4] if family == socket.AF_INET else address
+        text = normalised(str(ipaddress.ip_address(packed)))
+        found.append(Listener(kind, text, int.from_bytes(port, "big"), devices[index], inode))
+    return found
 
 
 def _place(listener: Listener) -> tuple[str, int, str] | None:
@@ -180,15 +198,15 @@ def _place(listener: Listener) -> tuple[str, int, str] | None:
 
 def _ours(roots: Sequence[int]) -> tuple[list[Listener], list[int]]:
     """The listeners that a process of the tree holds, and the processes that could not be read."""
-    listening = {listener.inode: listener for kind in _KINDS for listener in _listening(kind)}
+    known = {listener.inode: listener for kind in _KINDS for listener in listening(kind)}
     ours: list[Listener] = []
     unread: list[int] = []
     for pid in tree(roots):
         try:
             for inode in sockets_of(pid):
-                listener = listening.pop(inode, None)
+                listener = known.pop(inode, None)
                 if listener is not None:
-                    ours.append(_held_by(listener, pid))
+                    ours.append(listener.held_by(pid))
         except PermissionError:
             unread.append(pid)
     return ours, unread
@@ -205,43 +223,11 @@ def _lasting(first: Iterable[Listener], again: Iterable[Listener]) -> list[Liste
     ]
 
 
-def _held_by(listener: Listener, pid: int) -> Listener:
-    return Listener(listener.protocol, listener.address, listener.port, listener.device, listener.inode, pid)
-
-
-def _listening(kind: Protocol) -> list[Listener]:
-    """Every such listener of this network namespace, whoever holds it (sock_diag(7))."""
-    protocol, states = _KINDS[kind]
-    questions = [_QUESTION.pack(family, protocol, 0, states) for family in _FAMILIES]
-    devices: dict[int, str] = {0: ""}
-    found: list[Listener] = []
-    for answer in dump(NETLINK_SOCK_DIAG, _BY_FAMILY, *questions):
-        family, _, port, address, index, _, inode = _ANSWER.unpack_from(answer)
-        if index not in devices:
-            devices[index] = _device(index)
-        packed = address[:4] if family == socket.AF_INET else address
-        text = normalised(str(ipaddress.ip_address(packed)))
-        found.append(Listener(kind, text, int.from_bytes(port, "big"), devices[index], inode))
-    return found
-
-
 def _device(index: int) -> str:
     try:
         return socket.if_indextoname(index)
     except OSError:
         return f"#{index}, which is gone"
-
-
-def _addresses_of(host: str) -> set[str]:
-    try:
-        return {normalised(host.strip("[]"))}
-    except ValueError:
-        pass
-    try:
-        return {str(answer[4][0]) for answer in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except (OSError, UnicodeError):
-        # What has no address cannot be reached by the worker either.
-        return set()
 
 
 def _mending(number: int, address: str, port: int, interface: str) -> str:

@@ -116,6 +116,11 @@ class Lab:
         """Take the peer away at the gateway."""
         self.gateway.wg("peer", self.peers[peer].key, "remove")
 
+    def greet(self, peer: str) -> None:
+        """As `shake`, but the gateway speaks first: a peer that it has forgotten would go on with the keys
+        of before for 15 s."""
+        _wait(lambda: _answers(self.gateway.place, self.peers[peer].address))
+
     def shake(self, peer: str) -> None:
         """See that the tunnel to that peer carries packets."""
         _wait(lambda: _answers(self.peers[peer].place, self.gateway.address))

@@ -9,13 +9,11 @@ import grp
 import io
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +29,7 @@ from orchestrator.edges.vpn.boundary import NotADevice
 from orchestrator.edges.vpn.wireguard import WireGuard
 
 from .lab import Lab, lab, run
+from .open_folder import open_folder
 
 pytestmark = pytest.mark.slow
 
@@ -68,17 +67,6 @@ class Helper:
         """Stop it as a service manager does; what it logged."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.communicate(timeout=READY_S)[0]
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    """A folder that another user may enter; pytest's own are root's alone."""
-    path = Path(tempfile.mkdtemp(prefix="volet-", dir="/dev/shm"))
-    path.chmod(0o711)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path)
 
 
 @contextmanager
@@ -154,7 +142,7 @@ def looked(interface: str, helper: Path | None, *addresses: str) -> dict[str, An
 
 
 def test_without_any_right_the_provider_knows_who_is_who_by_the_helper_alone() -> None:
-    with lab() as found, folder() as place:
+    with lab() as found, open_folder() as place:
         laptop = found.peers["laptop"]
         asked = (laptop.address, laptop.address6, found.gateway.address, "10.77.0.99")
         alone = as_nobody(found, lambda: looked(found.interface, None, laptop.address))
@@ -173,7 +161,7 @@ def test_it_runs_with_the_three_capabilities_of_its_unit() -> None:
     assert "CapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_PTRACE CAP_DAC_OVERRIDE\n" in unit
     # The unit takes the group by Group=; here the program does it, which needs one more.
     prefix = ("setpriv", f"--bounding-set={CAPABILITIES}", "--inh-caps=-all", "--no-new-privs")
-    with lab() as found, folder() as place:
+    with lab() as found, open_folder() as place:
         os.chown(place, NOBODY, NOBODY)
         place.chmod(0o750)
         with helper(found, place / "peers.sock", prefix) as beside:
@@ -185,7 +173,7 @@ def test_it_runs_with_the_three_capabilities_of_its_unit() -> None:
 
 
 def test_all_that_it_can_say_holds_no_secret() -> None:
-    with lab() as found, folder() as place:
+    with lab() as found, open_folder() as place:
         shared = run("wg", "genpsk")
         laptop = found.peers["laptop"]
         found.gateway.wg("peer", laptop.key, "preshared-key", "/dev/stdin", given=shared)
@@ -225,7 +213,7 @@ def test_all_that_it_can_say_holds_no_secret() -> None:
 
 
 def test_it_says_who_asked_and_only_its_group_may() -> None:
-    with lab() as found, folder() as place:
+    with lab() as found, open_folder() as place:
         with helper(found, place / "peers.sock") as beside:
             found_mode = beside.socket.stat()
             beside.say(b"peers\n")
@@ -239,7 +227,7 @@ def test_it_says_who_asked_and_only_its_group_may() -> None:
 
 
 def test_a_fifth_connection_is_sent_away_and_the_others_are_served() -> None:
-    with lab() as found, folder() as place, helper(found, place / "peers.sock") as beside:
+    with lab() as found, open_folder() as place, helper(found, place / "peers.sock") as beside:
         held = [socket.socket(socket.AF_UNIX) for _ in range(4)]
         try:
             for sock in held:
@@ -275,7 +263,7 @@ def test_a_socket_that_was_taken_away_is_made_again_and_the_provider_finds_it() 
         finally:
             await boundary.stop()
 
-    with lab() as found, folder() as place, helper(found, place / "peers.sock") as beside:
+    with lab() as found, open_folder() as place, helper(found, place / "peers.sock") as beside:
         found.gateway.place.inside(lambda: asyncio.run(scenario(found, beside.socket)))
 
 
@@ -308,14 +296,14 @@ def test_a_helper_that_ends_hangs_or_comes_back_is_noticed() -> None:
         assert boundary.look(now_us()).fault == "vpn-down"
         await boundary.stop()
 
-    with lab() as found, folder() as place:
+    with lab() as found, open_folder() as place:
         path = place / "peers.sock"
         found.gateway.place.inside(lambda: asyncio.run(scenario(found, path)))
 
 
 def test_who_is_not_root_is_not_believed() -> None:
     """The socket's folder is the daemon's own: whoever takes that over must not be able to name peers."""
-    with lab() as found, folder() as place:
+    with lab() as found, open_folder() as place:
         place.chmod(0o777)
         path = place / "peers.sock"
         ready, go = os.pipe()
@@ -373,7 +361,7 @@ def test_only_root_can_run_it() -> None:
 
 
 def test_a_place_that_somebody_else_serves_is_left_alone() -> None:
-    with lab() as found, folder() as place, helper(found, place / "peers.sock") as beside:
+    with lab() as found, open_folder() as place, helper(found, place / "peers.sock") as beside:
         words = [sys.executable, "-m", "orchestrator", "peers", "--interface", found.interface]
         second = subprocess.Popen(
             [*words, "--socket", str(beside.socket), "--group", GROUP],

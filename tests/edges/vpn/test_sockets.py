@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from orchestrator.edges.vpn import sockets
-from orchestrator.edges.vpn.sockets import Declared, Listener, audit, bound_device, listen, source_exposed
+from orchestrator.edges.vpn.sockets import Declared, Listener, audit, bound_device, listen
 
 from .namespaces import Namespace, gateway_and_lan
 
@@ -273,50 +273,6 @@ def test_a_listener_whose_device_was_deleted_is_no_longer_the_declared_one() -> 
     assert before.good
     assert after.missing == (declared,)
     assert "which is gone" in after.strays[0].device
-
-
-@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")])
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0"])
-def test_a_local_source_that_listens_everywhere_is_exposed(family: int, address: str, host: str) -> None:
-    """F24."""
-    with closing(planted(socket.SOCK_STREAM, family, address)) as source:
-        port = source.getsockname()[1]
-        found = source_exposed(host, port)
-        assert found is not None
-        assert (found.address, found.port, found.pid) == (address, port, None)
-        assert source_exposed("203.0.113.9", port) is None
-    assert source_exposed(host, port) is None
-
-
-@pytest.mark.parametrize(
-    ("family", "address"),
-    [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "127.9.9.9"), (socket.AF_INET6, "::1")],
-)
-def test_a_source_on_loopback_is_not_exposed(family: int, address: str) -> None:
-    with closing(planted(socket.SOCK_STREAM, family, address)) as source:
-        assert source_exposed(address, source.getsockname()[1]) is None
-
-
-def test_a_source_bound_to_the_loopback_device_is_not_exposed() -> None:
-    with closing(listen("0.0.0.0", 0, "lo")) as source:
-        assert source_exposed("127.0.0.1", source.getsockname()[1]) is None
-
-
-def test_a_name_that_nobody_has_is_not_local() -> None:
-    assert source_exposed("camera.invalid", 8000) is None
-
-
-@pytest.mark.slow
-def test_a_source_on_our_lan_address_is_exposed() -> None:
-    """F24."""
-    with (
-        gateway_and_lan() as (gateway, _),
-        closing(gateway.inside(lambda: socket.create_server(("192.0.2.1", 8000)))),
-    ):
-        assert gateway.inside(lambda: source_exposed("192.0.2.1", 8000)) is not None
-        assert gateway.inside(lambda: source_exposed("127.0.0.1", 8000)) is not None
-        assert gateway.inside(lambda: source_exposed("192.0.2.2", 8000)) is None
-        assert gateway.inside(lambda: source_exposed("127.0.0.1", 8001)) is None
 
 
 def _in_a_child(work: Callable[[], Any]) -> Any:
