@@ -1,16 +1,18 @@
-"""The daemon as it is, but SIGUSR1 blocks its loop for five seconds; `--keep-queues` takes the purge out."""
+"""The daemon as it is, but SIGUSR1 blocks its loop for five seconds, or for two with `--briefly`;
+`--keep-queues` takes the purge out."""
 
 import signal
 import sys
 import time
 
-BLOCKED_S = 5.0
+BLOCKED_S, BRIEFLY_S = 5.0, 2.0
+_blocked_s = BLOCKED_S
 
 
 def _block(number: int, frame: object) -> None:
     sys.stdout.write("the loop is blocked\n")
     sys.stdout.flush()
-    time.sleep(BLOCKED_S)
+    time.sleep(_blocked_s)
     sys.stdout.write("the loop goes on\n")
     sys.stdout.flush()
 
@@ -30,6 +32,10 @@ def _keep_queues() -> None:
 def main() -> int:
     from orchestrator.cli import main as volet
 
+    global _blocked_s
+    if "--briefly" in sys.argv:
+        sys.argv.remove("--briefly")
+        _blocked_s = BRIEFLY_S
     if "--keep-queues" in sys.argv:
         sys.argv.remove("--keep-queues")
         _keep_queues()

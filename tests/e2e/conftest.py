@@ -10,11 +10,11 @@ import pytest
 
 from tests.e2e import fault_table
 from tests.e2e.follower import told
+from tests.e2e.gateway import GATEWAYS as GATEWAYS
 from tests.e2e.gateway import Gateway
 from tests.e2e.incident import Incident
 from tests.e2e.parts import segment_root
 
-GATEWAYS = pytest.StashKey[list[Gateway]]()
 MakeGateway = Callable[..., Gateway]
 Begin = Callable[..., Incident]
 
@@ -39,14 +39,26 @@ def _made(folder: Path, segments: Path | None = None, **settings: str) -> Gatewa
 
 
 @pytest.fixture(scope="module")
-def _gateway_of_the_module(
+def make_shared_gateway(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Gateway]:
-    gateway = _made(tmp_path_factory.mktemp("shared") / "gateway")
-    request.node.stash[GATEWAYS] = [gateway]
+) -> Iterator[MakeGateway]:
+    """Makes gateways for all tests of a module, not started; ends all of them."""
+    made: list[Gateway] = request.node.stash.setdefault(GATEWAYS, [])
+
+    def make(**settings: str) -> Gateway:
+        made.append(_made(tmp_path_factory.mktemp("shared") / "gateway", None, **settings))
+        return made[-1]
+
+    yield make
+    for gateway in made:
+        gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def _gateway_of_the_module(make_shared_gateway: MakeGateway) -> Gateway:
+    gateway = make_shared_gateway()
     gateway.start()
-    yield gateway
-    gateway.stop()
+    return gateway
 
 
 @pytest.fixture

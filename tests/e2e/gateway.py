@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from tests.e2e.client import LIMIT_S, Answer, Body, asked, connection_from, local_connection
 from tests.e2e.configuration import CAMERAS, DEFAULTS, MAINTAINER
 from tests.e2e.follower import Event, Follower, name_of
@@ -17,6 +19,8 @@ from tests.e2e.viewer import Viewer
 LOOK_AGAIN_S = 0.02
 COOL_DOWN_S = 30
 Seen = TypeVar("Seen")
+GATEWAYS = pytest.StashKey["list[Gateway]"]()
+"""A test's or a module's gateways: what they said is shown when it fails."""
 
 
 @dataclass(slots=True)
@@ -183,9 +187,9 @@ class Gateway(Parts):
         assert self.follower is not None
         return self.follower.last_seq
 
-    def wait_served(self, path: str) -> None:
-        """Until a path that is not there yet is answered with 200."""
-        _until(lambda: self.ask("GET", path), lambda answer: answer.status == 200)
+    def wait_served(self, path: str, *, source: str = MAINTAINER) -> Any:
+        """Until a path that is not there yet is answered with 200; its body."""
+        return _until(lambda: self.ask("GET", path, source=source), lambda answer: answer.status == 200).body
 
     def wait_disabled(self, *, substate: str = "", pending: bool | None = None, camera: str = "cam1") -> None:
         """Until the API says so; `pending`: with, or without, a closing that the log has not taken yet."""

@@ -80,13 +80,15 @@ class Incident:
         assert (name_of(self.closing), self.closing["data"].get("fault")) == (trigger, code), self.closing
         return self.closing
 
-    def is_proven(self) -> None:
-        """The closing is complete and in order, and no byte came after it: S1, S10, L2, CONTRACT 7."""
+    def is_proven(self, rests: str = "ready") -> None:
+        """The closing is complete and in order, and no byte came after it: S1, S10, L2, CONTRACT 7. The
+        camera `rests` in that substate of disabled."""
         session, viewer = self.flow.session, self.flow.viewer
         self.closed = self.gateway.wait("closed", session)
         viewer.wait_end()
         worker_gone_us = self.flow.worker.wait(1.0)
         self._in_order(session)
+        assert (self.closed["to"], self.closed["to_substate"]) == ("disabled", rests)
         proof = self.closed["data"]
         seen_us = at_us(self.closing)
         gate_us = seen_us + proof["shut_us"]
@@ -104,7 +106,6 @@ class Incident:
         assert names == expected, told(events)
         assert left == 1
         assert exited == (0 if self._died_before(session) else 1)
-        assert (self.closed["to"], self.closed["to_substate"]) == ("disabled", "ready")
 
     def _died_before(self, session: str) -> bool:
         events = [e for e in self.gateway.events(session) if e["seq"] < self.closing["seq"]]

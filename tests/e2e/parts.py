@@ -114,6 +114,12 @@ class Parts:
         self.camera = self._begin("camera", command)
         self.camera.wait_json("port")
 
+    def move_camera(self, address: str) -> None:
+        """Make the camera take new connections there alone; who watches it goes on."""
+        after = len(self.camera.lines)
+        self.camera.say(f"listen {address}")
+        self.camera.wait_json("address", after=after)
+
     def fail_camera(self, fault: str, for_s: float | None = None) -> None:
         """Make the camera fail in that way."""
         order = {"fault": fault} | ({} if for_s is None else {"for_s": for_s})

@@ -28,6 +28,8 @@ class Viewer:
         self._sock.bind((source, 0))
         self._sock.settimeout(LIMIT_S)
         self._sock.connect(gateway)
+        self.port: int = self._sock.getsockname()[1]
+        """The viewer's own."""
         self._sock.settimeout(None)
         self._sock.sendall(f"GET {path} HTTP/1.1\r\nHost: {gateway[0]}:{gateway[1]}\r\n\r\n".encode())
         self._thread = threading.Thread(target=self._read, name=f"viewer-{source}", daemon=True)
