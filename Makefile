@@ -26,7 +26,7 @@ test: .venv/dev.stamp
 	tests/packages.sh
 	@$(MAKE) --no-print-directory lint
 	.venv/bin/python -m pytest -m "not slow" -n 4 $(ARGS)
-	.venv/bin/python -m pytest -m slow $(ARGS)
+	.venv/bin/python -m pytest -m slow -n 3 --dist loadfile $(ARGS)
 
 quick: .venv/dev.stamp
 	.venv/bin/python -m pytest -m "not slow" -n 4 $(ARGS)

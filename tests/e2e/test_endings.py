@@ -19,6 +19,8 @@ COMMANDS = "parking/stream/cmd"
 OPENING_S = 20
 """What is left of a minute must be more than this, or the window is the next one."""
 STOP_S = 3.0
+LOADED_S = 15.0
+"""For the process to be gone on a machine that does much else; the log says how long the stop took."""
 
 
 def test_the_deadline_holds_without_the_scheduler(make_gateway: MakeGateway, incident_of: Begin) -> None:
@@ -113,13 +115,14 @@ def test_sigterm_closes_proves_and_ends_the_daemon(own_gateway: Gateway, inciden
     """CONTRACT 4: `close` by the service, `closed`, `service_stopped`, within 3 s."""
     incident = incident_of(own_gateway, "SIGTERM")
     incident.inject(lambda: own_gateway.daemon.kill(signal.SIGTERM))
-    assert own_gateway.daemon.wait(STOP_S) == 0
+    assert own_gateway.daemon.wait(LOADED_S) == 0
     own_gateway.wait_no_workers(0.0)
     own_gateway.start_daemon()
     closing = incident.shuts("close")
     assert closing["actor"]["kind"] == "service"
     incident.is_proven()
     stopped = own_gateway.wait("service_stopped")
+    assert at_us(stopped) - at_us(closing) < STOP_S * 1_000_000
     after = [name_of(event) for event in own_gateway.events() if event["seq"] > incident.closed["seq"]]
     assert after[:2] == ["service_stopped", "service_started"]
     assert stopped["data"] == {"signal": "SIGTERM"}
