@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from orchestrator.core import ending, lane, recovery
 from orchestrator.core.camera_state import CameraState, Session, evolve
@@ -18,6 +19,7 @@ from orchestrator.core.commands import (
     Extend,
     Gone,
     Join,
+    Layer,
     Leave,
     Look,
     Reported,
@@ -92,7 +94,8 @@ def reason_to_shut(policy: Policy, state: CameraState, command: Command, facts: 
         due = ending.overdue(policy, state.session, facts.now)
         due = due or ending.idle_too_long(camera, state.session, facts.now)
         if due is not None:
-            return due
+            by: Layer = command.by if isinstance(command, Look) else "look"
+            return replace(due, data={**due.data, "by": by})
     if state.place == SAFETY_CHECKED and state.session is not None:
         late = ending.never_started(policy, state.session, facts.now)
         if late is not None:
@@ -188,6 +191,9 @@ def _progress(chart: Chart, policy: Policy, state: CameraState, facts: Facts) ->
     news = _lane_news(policy, state, session, facts)
     if state.place == REQUESTED:
         return (*news, *_await_checks(chart, policy, state, session, facts))
+    sooner = ending.shortened(session, facts) if state.is_open else None
+    if sooner is not None:
+        return (*news, seen(state, "deadline_shortened", CLOCK, sooner.chained()))
     if state.place.state == "streaming":
         camera = policy.cameras[state.camera]
         if facts.now.boottime_us >= ending.notice_at_us(camera, session):
@@ -222,7 +228,8 @@ def _await_checks(
         "fault": first_fault(failed),
         "checks": [check.chained(Stage.OPENING) for check in failed],
     }
-    return only(moved(chart, state, "checks_failed", CHECKS, data=data))
+    words = {check.id: check.detail for check in failed}
+    return only(moved(chart, state, "checks_failed", CHECKS, data=data, details={"words": words}))
 
 
 def _first_frame(chart: Chart, policy: Policy, state: CameraState, facts: Facts) -> Decision:

@@ -20,9 +20,9 @@ class Session:
     """One person's session, from `request` until nothing is left of it.
 
     `*_wall_us` is UTC in microseconds, `*_boottime_us` CLOCK_BOOTTIME; `ends_*` are fixed by
-    `first_frame` and moved by `extend` alone. `retry_at_us` is when a failed worker may start
-    again; `idle_since_us` since when nobody watches; `lane` is what was last written of the lane's rules,
-    `lane_at_us` when.
+    `first_frame` and moved by `extend` and `deadline_shortened` alone. `retry_at_us` is when a failed
+    worker may start again; `idle_since_us` since when nobody watches; `lane` is what was last written of
+    the lane's rules, `lane_at_us` when.
     """
 
     id: str
@@ -184,6 +184,8 @@ def _observed(state: CameraState, record: Record) -> CameraState:
             return replace(state, session=started)
         case "worker_exited":
             return replace(state, session=_exited(session, data, at))
+        case "deadline_shortened":
+            return replace(state, session=_with_end(session, data))
         case "lane_changed":
             lane = {**session.lane, **data["rules"]}
             return replace(state, session=replace(session, lane=lane, lane_at_us=at.boottime_us))

@@ -8,15 +8,20 @@ from enum import Enum
 from typing import Any
 
 from orchestrator.core import lane as lane_rules
+from orchestrator.core import lane_words
 from orchestrator.core.camera_state import CameraState, Session
 from orchestrator.core.events import CLOSING, LOCKED, Json
 from orchestrator.core.facts import Facts, Proof
 from orchestrator.core.faults import foremost
+from orchestrator.core.moment import rfc3339
 from orchestrator.core.policy import CameraPolicy, Member, Phase, Policy, Purpose
 
 HOST_PATIENCE_US = 30_000_000
 HOST_MAX_AGE_US = 15_000_000
 CLOCK_STEP_US = 2_000_000
+MEMORY_WAITED_LIMIT_MILLI = 100
+"""Everything stood still for memory during a tenth of the last ten seconds. Waiting for a processor or for
+the disk is evidence alone: our own worker, which yields to everybody, is the first to wait for them (K2)."""
 
 
 class Stage(Enum):
@@ -189,23 +194,33 @@ def _proof(case: Case, identifier: str, proof: Proof, *, settle_us: int = 0, pha
 
 def _window(case: Case) -> Check:
     wall_us = case.facts.now.wall_us
-    span = case.facts.window
+    span = case.facts.window_for(case.member)
     if span is None:
-        return _verdict(
-            "window",
-            False,
-            "window-closed",
-            "no maintenance window is open for this camera now",
-            {"open": False},
-        )
+        own = case.facts.window is not None
+        detail = "no maintenance window is open for this camera now"
+        if own:
+            detail = "the window that is open was approved by the person who asks, and by nobody else"
+        over_us = case.facts.window_over_us
+        if over_us is not None:
+            detail = f"the window was over already at {rfc3339(over_us)}; since then the clock was set back"
+        evidence: dict[str, Any] = {"open": False}
+        if own:
+            evidence["approved_by_self"] = True
+        if over_us is not None:
+            evidence["over_us"] = over_us
+        return _verdict("window", False, "window-closed", detail, evidence)
+    inside = {
+        "open": True,
+        "windows": ", ".join(span.names),
+        "start_us": span.start_us,
+        "end_us": span.end_us,
+    }
+    if case.facts.window_waits:
+        detail = "a window was cancelled or shortened, and the log has not taken that yet"
+        return _verdict("window", True, "window-closed", detail, inside, settled=False, ready_in_ms=None)
     left_s = (span.end_us - wall_us) // 1_000_000
-    return _verdict(
-        "window",
-        True,
-        "window-closed",
-        f"inside {', '.join(span.names)}, {left_s} s left",
-        {"open": True, "windows": ", ".join(span.names), "start_us": span.start_us, "end_us": span.end_us},
-    )
+    detail = f"inside {', '.join(span.names)}, {left_s} s left"
+    return _verdict("window", True, "window-closed", detail, inside)
 
 
 def entitled(member: Member | None, device: str | None, camera: str) -> str | None:
@@ -295,6 +310,10 @@ def _host(case: Case) -> Check:
         "memory_limit_bytes": limits.min_memory_available_bytes,
         "temperature_milli": sight.temperature_milli,
         "temperature_limit_milli": limits.max_temperature_milli,
+        "cpu_waited_milli": sight.cpu_waited_milli,
+        "memory_waited_milli": sight.memory_waited_milli,
+        "memory_waited_limit_milli": MEMORY_WAITED_LIMIT_MILLI,
+        "io_waited_milli": sight.io_waited_milli,
     }
     calm = sight.overloaded_since_us is None
     is_open = case.session is not None and case.session.opened
@@ -304,6 +323,12 @@ def _host(case: Case) -> Check:
     memory = (
         f"{sight.memory_available_bytes >> 20} MiB free (wanted {limits.min_memory_available_bytes >> 20})"
     )
+    if sight.temperature_milli is not None:
+        memory += (
+            f", {sight.temperature_milli / 1000:.0f} °C (limit {limits.max_temperature_milli / 1000:.0f})"
+        )
+    if sight.memory_waited_milli is not None and sight.memory_waited_milli > MEMORY_WAITED_LIMIT_MILLI:
+        memory += f", everything waits for memory {sight.memory_waited_milli // 10} % of the time"
     return _verdict(
         "host",
         holds,
@@ -327,10 +352,14 @@ def _clock(case: Case) -> Check:
         "step_ms": step_us // 1000,
     }
     if abs(step_us) > CLOCK_STEP_US:
-        detail = f"the wall clock stepped by {step_us / 1e6:.1f} s since the session was asked for"
+        way = "forward" if step_us > 0 else "back"
+        detail = (
+            f"the wall clock was set {way} by {lane_words.span(abs(step_us))} since the session was asked for"
+        )
         return _verdict("clock", False, "clock-jumped", detail, evidence)
     if behind_us > CLOCK_STEP_US and not (session and session.opened):
-        detail = f"the wall clock stands {behind_us / 1e6:.1f} s before the last event of the log"
+        detail = f"the wall clock stands {lane_words.span(behind_us)} before the latest event of the log"
+        detail += ": it is slow now, or was fast then; nothing opens before it has caught up"
         return _verdict("clock", False, "clock-jumped", detail, evidence | {"behind_ms": behind_us // 1000})
     settled = now.synchronised or not case.policy.require_clock_sync
     detail = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from orchestrator.core.events import Actor, Json
 from orchestrator.core.moment import Moment
@@ -46,9 +47,16 @@ class Acknowledge:
     person: Json
 
 
+Layer = Literal["timer", "look", "schedule", "sentinel", "worker"]
+"""Which of the layers found that a session's time was over (`data.by`): the actor's own timer, any other look
+(a fact, each second), the scheduler's wake-up, the sentinel thread, the worker's own end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """Time has passed or a fact has changed: look again."""
+
+    by: Layer = "look"
 
 
 @dataclass(frozen=True, slots=True)

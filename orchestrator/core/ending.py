@@ -44,7 +44,7 @@ def longest_us(policy: Policy, camera: CameraPolicy, purpose: str) -> int:
 
 def first_end(policy: Policy, camera: str, session: Session, facts: Facts) -> End | None:
     """The end of a session whose first frame comes now, or None when no window is open."""
-    now, span = facts.now, facts.window
+    now, span = facts.now, facts.window_for(session.member)
     if span is None:
         return None
     longest = longest_us(policy, policy.cameras[camera], session.purpose)
@@ -62,7 +62,7 @@ def extended(policy: Policy, camera: str, session: Session, more_us: int, facts:
     opened_wall_us = session.opened_wall_us or 0
     latest_us = opened_wall_us + longest_us(policy, policy.cameras[camera], session.purpose)
     limit = "max_session"
-    span = facts.window
+    span = facts.window_for(session.member)
     window_end_us = span.end_us if span else session.ends_wall_us
     if window_end_us < latest_us:
         latest_us, limit = window_end_us, "window"
@@ -74,6 +74,18 @@ def extended(policy: Policy, camera: str, session: Session, more_us: int, facts:
             "not-permitted", detail, members={"latest_end": latest, "limit": limit, "permitted": ["close"]}
         )
     return End(wanted_us, session.ends_boottime_us + more_us, "asked" if wanted_us < latest_us else limit)
+
+
+def shortened(session: Session, facts: Facts) -> End | None:
+    """The earlier end of an open session whose window now ends before it does; None when it does not.
+
+    A window that is gone altogether is no earlier end but a reason to shut.
+    """
+    now, span = facts.now, facts.window_for(session.member)
+    if span is None or span.end_us >= session.ends_wall_us:
+        return None
+    left_us = span.end_us - now.wall_us
+    return End(span.end_us, min(session.ends_boottime_us, now.boottime_us + left_us), "window")
 
 
 def notice_at_us(camera: CameraPolicy, session: Session) -> int:

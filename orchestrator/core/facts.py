@@ -50,18 +50,30 @@ def unseen(fault: str, source: str, what: str) -> Proof:
 
 @dataclass(frozen=True, slots=True)
 class HostSight:
-    """The last look at load, memory and temperature; `overloaded_since_us` None: within limits."""
+    """The last look at load, memory and temperature; `overloaded_since_us` None: within limits.
+
+    `*_waited_milli`: thousandths of the last ten seconds lost by waiting; None where the kernel does not say.
+    """
 
     seen_at_us: int
     load_per_cpu_milli: int
     memory_available_bytes: int
     temperature_milli: int | None
     overloaded_since_us: int | None
+    cpu_waited_milli: int | None = None
+    memory_waited_milli: int | None = None
+    io_waited_milli: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything a decision about one camera may rest on, at one moment."""
+    """Everything a decision about one camera may rest on, at one moment.
+
+    `window` is the window that is open for everybody but the members in `window_of`, who have their own
+    (CONTRACT 3 `two_people`). `window_waits`: a window of this camera was cancelled or shortened, and the log
+    has not taken it yet, so nothing opens (S13). `window_over_us`: a window would be open, but it was over
+    already at that time, before the wall clock was set back (S17).
+    """
 
     now: Moment
     window: Span | None
@@ -77,3 +89,10 @@ class Facts:
     memory: Proof
     log: Proof
     last_event_wall_us: int = 0
+    window_of: Mapping[str, Span | None] = field(default_factory=dict)
+    window_waits: bool = False
+    window_over_us: int | None = None
+
+    def window_for(self, member: str | None) -> Span | None:
+        """The window that is open for this person."""
+        return self.window_of.get(member or "", self.window)

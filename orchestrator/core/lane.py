@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 from orchestrator.core.events import Json
-from orchestrator.core.lane_memory import (
-    ABSENT_AFTER_US,
-    LaneMemory,
-    RuleMemory,
-    disconnected,
-    empty,
-    heard,
-    lease_until_us,
-    subscribed,
-    vouched_until_us,
-)
+from orchestrator.core.lane_memory import LaneMemory, RuleMemory, disconnected, empty, heard, subscribed
+from orchestrator.core.lane_words import LaneFault, read, span
 from orchestrator.core.moment import Moment
 from orchestrator.core.policy import LanePolicy, LaneRule
 
@@ -30,8 +20,6 @@ __all__ = [
     "next_change",
     "subscribed",
 ]
-
-LaneFault = Literal["lane-unsafe", "lane-unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +42,6 @@ class RuleVerdict:
     age_ms: int | None
 
 
-class _Reading(NamedTuple):
-    """What is to be said of a rule, but for how long it has held: of a rule that holds the fault
-    is not looked at."""
-
-    fault: LaneFault
-    detail: str
-    evidence: dict[str, int | bool | str]
-
-
 def judge(rule: LaneRule, lane: LanePolicy, memory: LaneMemory, now: Moment) -> RuleVerdict:
     """The verdict on one rule of `lane` at `now`, whatever was looked at in between."""
     at_us = now.boottime_us
@@ -71,19 +50,21 @@ def judge(rule: LaneRule, lane: LanePolicy, memory: LaneMemory, now: Moment) -> 
             False, False, None, "lane-unknown", "no session with the broker", {"topic": rule.topic}, None
         )
     entry = memory.rules[lane.rules.index(rule)]
-    reading = _read(rule, lane, memory, entry, at_us)
+    reading = read(rule, lane, memory, entry, at_us)
     age_ms = _age_ms(rule, entry, at_us)
     holds = entry.holds_at(at_us)
     holding_us = at_us - entry.holds_from_us if holds and entry.holds_from_us is not None else 0
     evidence: dict[str, int | bool | str] = {"topic": rule.topic, "holding_ms": holding_us // 1000}
     if age_ms is not None:
         evidence["age_ms"] = age_ms
+    settled = holds and holding_us >= lane.settle_us
+    still = f"; good for {span(holding_us)}, wanted {span(lane.settle_us)}" if holds and not settled else ""
     return RuleVerdict(
         holds=holds,
-        settled=holds and holding_us >= lane.settle_us,
+        settled=settled,
         ready_in_ms=_ready_in_ms(entry, lane.settle_us, at_us),
         fault=None if holds else reading.fault,
-        detail=reading.detail,
+        detail=reading.detail + still,
         evidence=evidence | reading.evidence,
         age_ms=age_ms,
     )
@@ -116,88 +97,3 @@ def _age_ms(rule: LaneRule, entry: RuleMemory, at_us: int) -> int | None:
     if rule.heartbeat:
         return None if entry.beat_us is None else max(0, at_us - entry.beat_at_us) // 1000
     return None if entry.heard_at_us is None else max(0, at_us - entry.heard_at_us) // 1000
-
-
-def _read(rule: LaneRule, lane: LanePolicy, memory: LaneMemory, entry: RuleMemory, at_us: int) -> _Reading:
-    if rule.heartbeat:
-        return _read_heartbeat(rule, entry, at_us)
-    if rule.quiet_for_us is not None:
-        return _read_quiet(rule.quiet_for_us, entry, at_us)
-    return _read_value(rule, lane, memory, entry, at_us)
-
-
-def _read_heartbeat(rule: LaneRule, entry: RuleMemory, at_us: int) -> _Reading:
-    lease_us = lease_until_us(rule, entry)
-    left_ms = 0 if lease_us is None else max(0, lease_us - at_us) // 1000
-    beats = entry.beats if at_us - entry.beat_at_us < rule.max_age_us else 0
-    if left_ms or entry.holds_at(at_us):
-        detail = f"beats; without another beat its word ends in {left_ms} ms"
-    elif lease_us is not None:
-        detail = f"no new beat for {(at_us - entry.beat_at_us) // 1000} ms"
-    elif entry.last_beat is None:
-        detail = "no beat heard yet"
-    elif beats == 1:
-        detail = "one beat heard; the next one proves it"
-    else:
-        detail = {
-            "retained": f"only an old, retained beat was heard: {entry.quote}",
-            "unreadable": f"{entry.quote} is not a time in seconds or milliseconds",
-            "far": f"the beat {entry.quote} is further than {rule.max_age_us // 1000} ms from our clock",
-            "smaller": f"the beat {entry.quote} is older than the one before",
-        }.get(entry.last_beat, "no new beat")
-    return _Reading(
-        "lane-unknown",
-        detail,
-        {"limit_ms": rule.max_age_us // 1000, "beats": beats, "lease_left_ms": left_ms},
-    )
-
-
-def _read_quiet(quiet_for_us: int, entry: RuleMemory, at_us: int) -> _Reading:
-    evidence: dict[str, int | bool | str] = {"limit_ms": quiet_for_us // 1000}
-    if entry.heard_at_us is None:
-        long_enough = "long enough" if entry.holds_at(at_us) else "but not long enough yet"
-        return _Reading("lane-unknown", f"no message since we listen, {long_enough}", evidence)
-    ago_ms = max(0, at_us - entry.heard_at_us) // 1000
-    return _Reading("lane-unsafe", f"the last message, {entry.quote}, came {ago_ms} ms ago", evidence)
-
-
-def _read_value(
-    rule: LaneRule, lane: LanePolicy, memory: LaneMemory, entry: RuleMemory, at_us: int
-) -> _Reading:
-    evidence: dict[str, int | bool | str] = {}
-    if rule.equals is not None:
-        evidence["limit"] = rule.equals
-    if rule.steady_for_us is not None:
-        evidence["limit_ms"] = rule.steady_for_us // 1000
-    if entry.heard_at_us is None:
-        subscribed_at_us = memory.subscribed_at_us or 0
-        if at_us < subscribed_at_us + ABSENT_AFTER_US:
-            return _Reading("lane-unknown", "nothing heard yet; too early to call it absent", evidence)
-        return _Reading("lane-unknown", "nothing was ever said on this topic", evidence | {"absent": True})
-    evidence["retained"] = not entry.live
-    if entry.value is None:
-        return _Reading("lane-unknown", f"{entry.quote} cannot be read", evidence | {"readable": False})
-    if entry.value == rule.equals or entry.value in rule.also:
-        evidence["value"] = entry.value
-    vouched = rule.vouched_by is not None and (
-        vouched_until_us(lane, memory.rules, rule, entry, at_us) is not None
-    )
-    if rule.vouched_by is not None:
-        evidence["vouched"] = vouched
-    if rule.equals is not None and entry.value != rule.equals:
-        return _Reading("lane-unsafe", f"{entry.quote} stands there and not {rule.equals!r}", evidence)
-    if rule.steady_for_us is not None:
-        steady_ms = max(0, at_us - entry.since_us) // 1000
-        evidence["steady_ms"] = steady_ms
-        if at_us < entry.since_us + rule.steady_for_us:
-            fault: LaneFault = "lane-unsafe" if entry.changed else "lane-unknown"
-            return _Reading(fault, f"{entry.quote} has stood there for only {steady_ms} ms", evidence)
-    if entry.holds_at(at_us):
-        return _Reading("lane-unknown", f"{entry.quote} stands there", evidence)
-    if rule.vouched_by is None:
-        why = "is retained and proves nothing about now"
-    elif entry.vouch_until_us is not None and at_us < entry.vouch_until_us:
-        why = f"waits for {rule.vouched_by!r} to be proven"
-    else:
-        why = "is an old value: nobody vouches for it"
-    return _Reading("lane-unknown", f"{entry.quote} {why}", evidence)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from orchestrator.core.lane_values import quoted, read_epoch_us, read_value
+from orchestrator.core.lane_values import quoted, read_epoch_us, read_value, why_unreadable
 from orchestrator.core.moment import Moment
 from orchestrator.core.policy import LanePolicy, LaneRule
 
@@ -27,18 +27,19 @@ class RuleMemory:
     """What one rule remembers since the subscription. All instants are of the boot clock.
 
     `heard_at_us` is the newest message on its topic, None: absent. `value` is what that message
-    said, None: unreadable; `since_us` when this value was first seen, `live` whether it was ever
-    received not retained, `changed` whether its coming broke the rule. `vouch_until_us` is the
-    instant by which the heartbeat must have beaten, live, for the value still to be vouched for;
-    None: nobody vouches until the value is received again (S5).
+    said, None: unreadable, and `unread` says why; `since_us` when this value was first seen, `live`
+    whether it was ever received not retained, `changed` whether its coming broke the rule.
+    `vouch_until_us` is the instant by which the heartbeat must have beaten, live, for the value
+    still to be vouched for; None: nobody vouches until the value is received again (S5).
     Of a heartbeat: `beats` live, increasing beats in a row (no more than two are counted), the
     last said `beat_us` (its own time, wall clock) and came at `beat_at_us`; `last_beat` is what
-    the newest message was worth.
+    the newest message was worth, `ahead_us` how far its time stood before our clock (negative: behind).
     """
 
     heard_at_us: int | None = None
     quote: str = ""
     value: str | None = None
+    unread: str = ""
     since_us: int = 0
     live: bool = False
     changed: bool = False
@@ -47,6 +48,7 @@ class RuleMemory:
     beat_us: int | None = None
     beat_at_us: int = 0
     last_beat: BeatKind | Literal["retained"] | None = None
+    ahead_us: int = 0
     holds_from_us: int | None = None
     holds_until_us: int | None = None
 
@@ -96,7 +98,7 @@ def heard(
     for index, rule in enumerate(lane.rules):
         if rule.topic == topic and rule.heartbeat:
             beat, epoch_us = _weigh(rule, entries[index], payload, now)
-            entries[index] = _beaten(rule, entries[index], payload, retained, beat, epoch_us, at_us)
+            entries[index] = _beaten(rule, entries[index], payload, retained, beat, epoch_us, now)
             if not retained:
                 entries = _vouches(lane, entries, rule, beat, at_us)
     for index, rule in enumerate(lane.rules):
@@ -126,9 +128,9 @@ def _weigh(rule: LaneRule, entry: RuleMemory, payload: bytes, now: Moment) -> tu
     if epoch_us is None:
         return "unreadable", None
     if abs(epoch_us - now.wall_us) > rule.max_age_us:
-        return "far", None
+        return "far", epoch_us
     if entry.beat_us is not None and epoch_us < entry.beat_us:
-        return "smaller", None
+        return "smaller", epoch_us
     if epoch_us == entry.beat_us:
         return "nothing", epoch_us
     return "good", epoch_us
@@ -141,20 +143,29 @@ def _beaten(
     retained: bool,
     beat: BeatKind,
     epoch_us: int | None,
-    at_us: int,
+    now: Moment,
 ) -> RuleMemory:
     """A heartbeat's memory after a message. A retained one proves nothing about now, neither life nor
     death; a bad live one takes the proof away and does not count as the first of a new one."""
-    entry = replace(
-        entry, heard_at_us=at_us, quote=quoted(payload), last_beat="retained" if retained else beat
+    at_us = now.boottime_us
+    proof: tuple[int, int | None, int] = (entry.beats, entry.beat_us, entry.beat_at_us)
+    if not retained and beat == "good":
+        in_a_row = entry.beats > 0 and at_us - entry.beat_at_us < rule.max_age_us
+        proof = (min(entry.beats + 1, BEATS_TO_PROVE) if in_a_row else 1, epoch_us, at_us)
+    elif not retained and beat != "nothing":
+        proof = (0, None, entry.beat_at_us)
+    beats, beat_us, beat_at_us = proof
+    return replace(
+        entry,
+        heard_at_us=at_us,
+        quote=quoted(payload),
+        beats=beats,
+        beat_us=beat_us,
+        beat_at_us=beat_at_us,
+        last_beat="retained" if retained else beat,
+        unread=why_unreadable(rule, payload) if epoch_us is None else "",
+        ahead_us=0 if epoch_us is None else epoch_us - now.wall_us,
     )
-    if retained or beat == "nothing":
-        return entry
-    if beat != "good":
-        return replace(entry, beats=0, beat_us=None)
-    in_a_row = entry.beats > 0 and at_us - entry.beat_at_us < rule.max_age_us
-    beats = min(entry.beats + 1, BEATS_TO_PROVE) if in_a_row else 1
-    return replace(entry, beats=beats, beat_us=epoch_us, beat_at_us=at_us)
 
 
 def _vouches(
@@ -199,6 +210,7 @@ def _said(rule: LaneRule, entry: RuleMemory, payload: bytes, retained: bool, at_
         heard_at_us=at_us,
         quote=quoted(payload),
         value=value,
+        unread="" if value is not None else why_unreadable(rule, payload),
         since_us=entry.since_us if same else at_us,
         live=not retained or (same and entry.live),
         changed=entry.changed if same else replaced,
@@ -217,10 +229,11 @@ def _with_spans(
     updated = []
     for rule, entry, old in zip(lane.rules, entries, before, strict=True):
         from_us, until_us = _span(lane, subscribed_at_us, entries, rule, entry, at_us) or (None, None)
-        new = replace(entry, holds_from_us=from_us, holds_until_us=until_us)
-        if new.holds_at(at_us) and old.holds_at(at_us):
-            new = replace(new, holds_from_us=old.holds_from_us)
-        updated.append(new)
+        if old.holds_at(at_us) and from_us == at_us and (until_us is None or at_us < until_us):
+            from_us = old.holds_from_us
+        if (from_us, until_us) != (entry.holds_from_us, entry.holds_until_us):
+            entry = replace(entry, holds_from_us=from_us, holds_until_us=until_us)
+        updated.append(entry)
     return LaneMemory(subscribed_at_us, tuple(updated))
 
 

@@ -52,6 +52,17 @@ def read_value(rule: LaneRule, payload: bytes) -> str | None:
     return value
 
 
+def why_unreadable(rule: LaneRule, payload: bytes) -> str:
+    """What a person is told of a payload that `read_value`, or `read_epoch_us`, could not read."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        return f"{len(payload)} bytes are more than the {MAX_PAYLOAD_BYTES} that are read"
+    if read_text(payload) is not None:
+        if rule.heartbeat:
+            return "it is no time in whole seconds or milliseconds since 1970"
+        return f"it is neither JSON with a value at {rule.pointer} nor listed under `also`"
+    return "it is not UTF-8" if payload.strip(_ASCII_WHITE_SPACE) else "it is empty"
+
+
 def read_epoch_us(payload: bytes) -> int | None:
     """A heartbeat's own time in microseconds since 1970: ASCII digits, seconds below 10^11 and
     milliseconds from there; None for anything else."""

@@ -141,6 +141,7 @@ class Policy:
     log_patience_us: int = 3_000_000
     require_clock_sync: bool = True
     require_ticket: str = ""
+    two_people: bool = False
     max_viewers_per_camera: int = 4
     new_viewers_per_minute: int = 12
     allow_swap: bool = False

@@ -29,7 +29,7 @@ def fatal_exit(policy: Policy, state: CameraState, exited: WorkerExited, now: Mo
     if not state.is_open:
         return None
     if left_us(session, now) <= SECOND_US:
-        return Why("expire", CLOCK, None, {"limit": session.limit})
+        return Why("expire", CLOCK, None, {"limit": session.limit, "by": "worker"})
     failures = len(_counted(policy.worker, session, now)) + 1
     fault = None
     if exited.failure in NOT_RETRIED:

@@ -49,7 +49,9 @@ def _went_on(view: dict[str, Any], record: Record, at: str) -> None:
     event = record.event
     data: Mapping[str, Any] = event.data
     if event.type == "observation":
-        if event.name == "viewer_joined":
+        if event.name == "deadline_shortened":
+            view["deadline"] = data["ends_at"]
+        elif event.name == "viewer_joined":
             joined = {"watch": data["watch"], "member": event.actor.id, "joined_at": at}
             view["viewers"].append(joined | {"left_at": None, "seconds": None, "bytes": None})
         elif event.name == "viewer_left":

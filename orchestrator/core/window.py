@@ -67,7 +67,8 @@ class _Rule:
     amended: Amended
 
     def end_of(self, start_us: int) -> int:
-        return self.amended.get((self.window.name, start_us), start_us + self.window.duration_us)
+        planned_us = start_us + self.window.duration_us
+        return min(planned_us, self.amended.get((self.window.name, start_us), planned_us))
 
     def coming(self, from_us: int, until_us: int) -> Iterator[tuple[int, date, int, Skipped | None]]:
         """(start, local date, minute of it, why skipped) of each start in `[from_us, until_us)`, in order."""
@@ -157,15 +158,13 @@ def occurrences(
     until_utc_us: int,
     *,
     amended: Amended | None = None,
-    limit: int = 1000,
-) -> list[Occurrence]:
+) -> Iterator[Occurrence]:
     """What of `window` touches `[from_utc_us, until_utc_us)`, in order: what runs, and what is skipped.
 
     `amended` maps (window name, start) to an earlier end; an end at the start cancels that coming.
-    At most `limit` are given.
     """
     (rule,) = _rules([window], timezone, amended or {})
-    return list(islice(_expand(rule, from_utc_us, until_utc_us), limit))
+    return _expand(rule, from_utc_us, until_utc_us)
 
 
 def _expand(rule: _Rule, from_us: int, until_us: int) -> Iterator[Occurrence]:

@@ -11,7 +11,9 @@ from orchestrator.core.facts import Facts, HostSight, Proof, unseen
 from orchestrator.core.lane import LaneMemory
 from orchestrator.core.moment import Moment
 from orchestrator.core.policy import Member, Policy
-from orchestrator.core.window import Span, in_window, next_boundary
+from orchestrator.core.window import Span
+from orchestrator.core.window_book import Book
+from orchestrator.core.window_plan import approvers, boundary_after, in_force, span_at
 
 WINDOW_KNOWN_US = 60_000_000
 
@@ -35,12 +37,19 @@ def renewed(
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A window looked up once: good for wall times in `[start_us, end_us)` under that policy."""
+    """A window looked up once: good for wall times in `[start_us, end_us)` under that policy and that book.
+
+    `span` is everybody's but the members' in `span_of`.
+    """
 
     policy: Policy
+    book: Book
     start_us: int
     end_us: int
     span: Span | None
+    span_of: Mapping[str, Span | None]
+    over_us: int | None = None
+    """A window would be open but for having been over already at this time (S17)."""
 
 
 @dataclass(slots=True)
@@ -59,31 +68,70 @@ class Board:
     host: HostSight | None = None
     memory: Proof = unseen("host-overloaded", "mounts", "the segment folder")
     log: Proof = unseen("log-unwritable", "log", "the log")
+    windows: Book = field(default_factory=dict)
+    """What is in force of the windows that the log knows, narrowed already by what it has yet to take."""
+    windows_waiting: frozenset[str] = frozenset()
+    """The cameras of which a window was narrowed and the log has not taken it yet."""
     last_event_wall_us: int = 0
     bus_alive_at_us: Callable[[], int] | None = None
     """When the bus's own thread last turned: how old its word is. Another slot than `bus`, which that
     thread writes."""
 
-    _windows: dict[str, _Known] = field(default_factory=dict)
+    _windows_known: dict[str, _Known] = field(default_factory=dict)
+    _windows_over: dict[str, Span] = field(default_factory=dict)
+    """The last window of each camera that was seen open and then seen to be over."""
 
-    def _window(self, camera: str, wall_us: int) -> Span | None:
+    def _window(self, camera: str, wall_us: int) -> _Known:
         """The window that is open for this camera; looked up anew each minute and at each boundary."""
-        known = self._windows.get(camera)
-        if known is None or known.policy is not self.policy or not known.start_us <= wall_us < known.end_us:
+        known = self._windows_known.get(camera)
+        if (
+            known is None
+            or known.policy is not self.policy
+            or known.book is not self.windows
+            or not known.start_us <= wall_us < known.end_us
+        ):
+            self._remember_what_is_over(camera, known, wall_us)
             known = self._look_up(camera, wall_us)
-            self._windows[camera] = known
-        return known.span
+            self._windows_known[camera] = known
+        return known
+
+    def _remember_what_is_over(self, camera: str, known: _Known | None, wall_us: int) -> None:
+        """A window that was open and whose end has passed does not open again if the clock is set back."""
+        span = known.span if known is not None else None
+        if known is None or span is None or wall_us < span.end_us:
+            return
+        plan = in_force(known.policy, known.book, None, span.end_us)
+        if span_at(known.policy, plan, camera, span.end_us) is None:
+            self._windows_over[camera] = span
 
     def _look_up(self, camera: str, wall_us: int) -> _Known:
-        policy = self.policy
-        span = in_window(policy.windows, policy.timezone, camera, wall_us)
+        policy, book = self.policy, self.windows
+
+        def span_of(member: str | None) -> Span | None:
+            return span_at(policy, in_force(policy, book, member, wall_us), camera, wall_us)
+
+        span = span_of(None)
+        own = {member: span_of(member) for member in approvers(policy, book)}
         until_us = wall_us + WINDOW_KNOWN_US
-        if span is not None:
+        if span is not None and not own:
             until_us = min(until_us, span.end_us)
         else:
-            boundary_us = next_boundary(policy.windows, policy.timezone, wall_us)
+            boundary_us = boundary_after(policy, book, wall_us)
             until_us = until_us if boundary_us is None else min(until_us, boundary_us)
-        return _Known(policy, wall_us, until_us, span)
+        over = self._windows_over.get(camera)
+        again = over is not None and span is not None and not set(span.names).isdisjoint(over.names)
+        if over is not None and again and wall_us < over.end_us:
+            return _Known(policy, book, wall_us, min(until_us, over.end_us), None, {}, over.end_us)
+        return _Known(policy, book, wall_us, until_us, span, own)
+
+    def window_for(self, camera: str, member: str, wall_us: int) -> Span | None:
+        """The window that is open for this camera and this person at that time."""
+        known = self._window(camera, wall_us)
+        return known.span_of.get(member, known.span)
+
+    def next_window_boundary(self, wall_us: int) -> int | None:
+        """The next start or end of a window after that time."""
+        return boundary_after(self.policy, self.windows, wall_us)
 
     def lane(self, name: str) -> LaneMemory:
         """The memory of a lane's rules; of one never heard of, an empty one."""
@@ -117,5 +165,8 @@ class Board:
             log=self.log,
             last_event_wall_us=self.last_event_wall_us,
             now=(now := clock()),
-            window=self._window(camera, now.wall_us),
+            window=(known := self._window(camera, now.wall_us)).span,
+            window_of=known.span_of,
+            window_over_us=known.over_us,
+            window_waits=camera in self.windows_waiting,
         )

@@ -16,6 +16,7 @@ from orchestrator.core.commands import (
     Command,
     Cut,
     Gone,
+    Layer,
     Leave,
     Look,
     Reported,
@@ -102,11 +103,11 @@ class CameraActor:
         """This camera's facts of now."""
         return self._board.facts(self.camera, self._now)
 
-    def look(self) -> None:
+    def look(self, by: Layer = "look") -> None:
         """Judge now, from any thread; what must shut is shut before this returns (S4)."""
         state = self.state
         facts = self.facts()
-        why = reason_to_shut(self.policy, state, Look(), facts)
+        why = reason_to_shut(self.policy, state, Look(by), facts)
         if why is not None:
             self.shutter.shut_now(why, facts.now)
         elif not state.is_shut:
@@ -349,7 +350,7 @@ class CameraActor:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.look()
+        self.look("timer")
         self.wake()
 
 

@@ -14,6 +14,8 @@ from orchestrator.core.events import Event, Record, Sealed
 from orchestrator.core.moment import Moment
 from orchestrator.core.rebase import rebased
 from orchestrator.core.statechart import Chart
+from orchestrator.core.window_book import Book
+from orchestrator.core.window_book import evolve as evolve_windows
 from orchestrator.runtime.blackbox import BlackBoxFull
 from orchestrator.runtime.event_store.errors import Fenced, LogError, LogTampered, OutcomeUnknown
 
@@ -25,13 +27,36 @@ CLOSING_PATIENCE_S = 0.5
 CameraStates = Mapping[str, CameraState]
 
 
-def fold(states: CameraStates, record: Record) -> CameraStates:
-    """The states of all cameras after `record`."""
-    camera = record.event.camera
+@dataclass(frozen=True, slots=True)
+class SiteState:
+    """What the log says of the whole site: the state of each camera, and the windows."""
+
+    cameras: CameraStates = field(default_factory=dict)
+    windows: Book = field(default_factory=dict)
+    latest_wall_us: int = 0
+    """The latest time that any event ever stood at: a clock before it has been set back (S25)."""
+    latest_synchronised_us: int = 0
+    """The same of those written under a clock that the kernel called synchronised."""
+
+    def latest_us(self, synchronised_alone: bool) -> int:
+        """What the clock is held against. Where the site wants a synchronised clock, what was written under
+        another vouches for no time: a machine that booted a day late is not shut out once its clock is right.
+        """
+        return self.latest_synchronised_us if synchronised_alone else self.latest_wall_us
+
+
+def fold(site: SiteState, record: Record) -> SiteState:
+    """The site after `record`."""
+    camera, at = record.event.camera, record.sealed.at
+    latest_us = max(site.latest_wall_us, at.wall_us)
+    synchronised_us = site.latest_synchronised_us
+    if at.synchronised:
+        synchronised_us = max(synchronised_us, at.wall_us)
     if camera is None:
-        return states
-    before = states.get(camera) or CameraState.new(camera)
-    return {**states, camera: evolve(before, record)}
+        return SiteState(site.cameras, evolve_windows(site.windows, record), latest_us, synchronised_us)
+    before = site.cameras.get(camera) or CameraState.new(camera)
+    cameras = {**site.cameras, camera: evolve(before, record)}
+    return SiteState(cameras, site.windows, latest_us, synchronised_us)
 
 
 class Store(Protocol):
@@ -42,7 +67,7 @@ class Store(Protocol):
     ) -> list[Record]:
         """Durable when it returns."""
 
-    async def state(self) -> CameraStates:
+    async def state(self) -> SiteState:
         """The fold of all that is durable, asked behind every append before it."""
 
     @property
@@ -155,10 +180,10 @@ class Ledger:
 
     async def _where_the_log_stands(self, camera: str) -> CameraState:
         try:
-            states = await asyncio.wait_for(self.store.state(), CLOSING_PATIENCE_S)
+            site = await asyncio.wait_for(self.store.state(), CLOSING_PATIENCE_S)
         except TimeoutError:
             raise OutcomeUnknown("the log does not answer") from None
-        return states.get(camera) or CameraState.new(camera)
+        return site.cameras.get(camera) or CameraState.new(camera)
 
     async def _clear_box(self) -> None:
         async with self._boxing:

@@ -30,7 +30,7 @@ async def recover(
     for camera in ledger.waiting():
         if await ledger.drain(camera) is None:
             raise LogUnavailable("the log does not take the closings that the black box kept; see `doctor`")
-    states = dict(await ledger.store.state())
+    states = dict((await ledger.store.state()).cameras)
     for camera, state in states.items():
         states[camera] = await _shut(ledger, chart, state, now, wipe)
     return states
@@ -58,4 +58,4 @@ async def _shut(
 async def _write(ledger: Ledger, state: CameraState, events: tuple[Event, ...], at: Moment) -> CameraState:
     if events:
         await ledger.append(state.camera, ledger.seal(events, at))
-    return (await ledger.store.state())[state.camera]
+    return (await ledger.store.state()).cameras[state.camera]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.core.camera_state import CameraState
-from orchestrator.core.commands import SERVICE, Leave, Why
+from orchestrator.core.commands import SERVICE, Layer, Leave, Why
 from orchestrator.core.events import CLOSING, Event, Sealed
 from orchestrator.core.moment import Moment
 from orchestrator.core.site_faults import FaultsSeen, noticed, present
@@ -22,6 +22,7 @@ from orchestrator.runtime.ledger import CameraStates, Ledger
 from orchestrator.runtime.picture import Picture
 from orchestrator.runtime.shutter import Shutter
 from orchestrator.runtime.watches import Watches
+from orchestrator.runtime.window_actor import WindowActor
 from orchestrator.runtime.worker_keeper import Starts, WorkerKeeper, Workshop
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Site:
         self.chart, self.board, self.ledger = chart, board, ledger
         self.cameras: dict[str, CameraParts] = {}
         self.watches = Watches(lambda: now().boottime_us)
+        self.windows = WindowActor(board=board, ledger=ledger, now=now, look=self.look)
         self._workshop, self._tasks, self._now, self._random = workshop, tasks, now, random
         self._told_changed = changed
         self._starts = Starts(lambda: board.policy.worker.starts_per_second)
@@ -77,12 +79,15 @@ class Site:
         self._faults = FaultsSeen()
         self._states: CameraStates = {}
 
-    def start(self, states: CameraStates) -> None:
-        """Run a lane for every camera of the policy, from the states that the log gave."""
+    async def start(self, states: CameraStates) -> None:
+        """Run a lane for every camera of the policy, from the states that the log gave. LogError when it
+        does not say which windows there are."""
+        await self.windows.load()
         self._states = states
         for camera in self.board.policy.cameras:
             self.add(camera)
         self._tasks.create_task(self._write_site_events(), name="site-events")
+        self._tasks.create_task(self.windows.run(), name="windows")
         self._tasks.create_task(self._housekeeping(), name="housekeeping")
         self._sentinel.start()
 
@@ -146,13 +151,20 @@ class Site:
         self.watches.keep_only(state.camera, viewers)
         self._told_changed(state)
 
-    def look(self, lane: str | None = None) -> None:
+    def masked(self, camera: str) -> bool:
+        """Whether a mask is in force on this camera, if it is open at all; any thread."""
+        parts, policy = self.cameras.get(camera), self.board.policy
+        session = parts.actor.state.session if parts is not None else None
+        purpose = policy.purpose(session.purpose) if session is not None else None
+        return policy.cameras[camera].masked and (purpose is None or purpose.masks)
+
+    def look(self, lane: str | None = None, by: Layer = "look") -> None:
         """Judge every camera (of that lane) now; any thread (S4)."""
         for camera, parts in list(self.cameras.items()):
             try:
                 policy = self.board.policy.cameras.get(camera)
                 if policy is not None and lane in (None, policy.lane):
-                    parts.actor.look()
+                    parts.actor.look(by)
             except Exception:
                 log.exception("%s could not be judged, so it is shut", camera)
                 parts.actor.close(Why("close", SERVICE))
@@ -169,7 +181,7 @@ class Site:
             exposed = any(parts.actor.shutter.exposed for parts in list(self.cameras.values()))
             if self._ended.wait(SENTINEL_OPEN_S if exposed else SENTINEL_SHUT_S):
                 return
-            self.look()
+            self.look(by="sentinel")
 
     def note(self, *events: Event) -> None:
         """Write events that belong to no camera, in order, when the log takes them; the loop's thread."""

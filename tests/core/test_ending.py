@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core import ending
-from orchestrator.core.commands import Extend
+from orchestrator.core.commands import Extend, Layer, Look
 from orchestrator.core.desired import desired
 from orchestrator.core.events import Event
 from orchestrator.core.moment import SECOND_US, rfc3339
@@ -96,7 +96,7 @@ def test_a_session_that_ends_in_time_passes_through_expiring_and_names_its_limit
         story.wait(60)
         story.look()
         assert story.events()[-3:] == ["expiry_notice", "expire", "viewer_left"]
-        assert story.last("expire").data == {"limit": limit}
+        assert story.last("expire").data == {"limit": limit, "by": "look"}
         assert story.last("expire").actor.kind == "clock"
         assert story.place == "disabled.closing"
 
@@ -107,7 +107,7 @@ def test_when_the_notice_was_missed_the_session_expires_from_streaming() -> None
     story.look()
     assert story.place == "disabled.closing"
     assert "expiry_notice" not in story.events()
-    assert story.last("expire").data == {"limit": "asked"}
+    assert story.last("expire").data == {"limit": "asked", "by": "look"}
 
 
 def test_an_end_set_by_the_window_is_expire_and_not_window_closed() -> None:
@@ -117,7 +117,7 @@ def test_an_end_set_by_the_window_is_expire_and_not_window_closed() -> None:
     story.wait(100)
     story.facts = replace(story.facts, window=None)
     story.look()
-    assert story.last("expire").data == {"limit": "window"}
+    assert story.last("expire").data == {"limit": "window", "by": "look"}
 
 
 def test_a_window_that_was_cancelled_is_window_closed() -> None:
@@ -132,7 +132,35 @@ def test_a_session_found_open_a_second_past_its_end_is_deadline_overrun() -> Non
     story = _watched(Story().opened(duration_s=240))
     story.wait(241)
     story.look()
-    assert story.last("fault").data == {"fault": "deadline-overrun", "late_ms": 1000}
+    assert story.last("fault").data == {"fault": "deadline-overrun", "late_ms": 1000, "by": "look"}
+
+
+@pytest.mark.parametrize("by", ["timer", "look", "schedule", "sentinel"])
+def test_the_log_says_which_layer_ended_a_session(by: Layer) -> None:
+    """F20: whichever came first; the others find it shut."""
+    story = _watched(Story().opened(duration_s=240))
+    story.wait(240)
+    story.do(Look(by))
+    assert story.last("expire").data == {"limit": "asked", "by": by}
+
+
+@pytest.mark.parametrize("step_s", [0, -3_600, 3_600])
+def test_a_machine_that_slept_ends_what_its_boot_clock_says_is_over(step_s: int) -> None:
+    """S6: in suspend the boot clock goes on, whatever the wall clock says when the machine wakes."""
+    story = _watched(Story().opened(duration_s=240))
+    story.wait(3_600, wall_step_s=step_s)
+    story.look()
+    assert story.state.is_shut
+    fault = story.last("fault").data["fault"]
+    assert fault == ("clock-jumped" if step_s else "deadline-overrun")
+
+
+def test_a_sleep_in_which_the_wall_clock_stood_still_is_a_jump() -> None:
+    """S6, S17: the wall clock of a machine without a battery behind it."""
+    story = _watched(Story().opened(duration_s=240))
+    story.wait(60, wall_step_s=-60)
+    story.look()
+    assert story.last("fault").data["fault"] == "clock-jumped"
 
 
 @pytest.mark.parametrize("step_s", [-86_400, -3_600, -3, 3, 3_600, 86_400])
@@ -163,7 +191,7 @@ def test_nobody_watching_for_idle_close_ends_the_session_counted_from_the_first_
     assert story.look() == ()
     story.wait(0.001)
     story.look()
-    assert story.last("expire").data == {"limit": "idle"}
+    assert story.last("expire").data == {"limit": "idle", "by": "look"}
 
 
 def test_idle_time_counts_from_the_last_viewer_that_left() -> None:
@@ -179,7 +207,7 @@ def test_idle_time_counts_from_the_last_viewer_that_left() -> None:
     assert story.look() == ()
     story.wait(1)
     story.look()
-    assert story.last("expire").data == {"limit": "idle"}
+    assert story.last("expire").data == {"limit": "idle", "by": "look"}
 
 
 def test_extend_moves_both_ends_by_exactly_what_was_asked() -> None:

@@ -238,7 +238,7 @@ def test_a_worker_that_ends_within_a_second_of_the_deadline_is_expire(left_s: fl
     assert (story.place == "disabled.closing") == (trigger == "expire")
     assert trigger in story.events()
     if trigger == "expire":
-        assert story.last("expire").data == {"limit": "asked"}
+        assert story.last("expire").data == {"limit": "asked", "by": "worker"}
 
 
 def test_a_worker_that_was_told_to_end_is_no_failure() -> None:

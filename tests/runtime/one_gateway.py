@@ -23,7 +23,7 @@ from orchestrator.runtime.blackbox import MIN_SIZE_BYTES, BlackBox
 from orchestrator.runtime.board import Board
 from orchestrator.runtime.camera_actor import CameraActor
 from orchestrator.runtime.event_store import EventStore, open_read_only, stream, verify
-from orchestrator.runtime.ledger import CameraStates, Ledger, fold
+from orchestrator.runtime.ledger import Ledger, SiteState, fold
 from orchestrator.runtime.picture import Picture
 from orchestrator.runtime.restart import recover
 from orchestrator.runtime.site import Site
@@ -131,7 +131,7 @@ class ScriptedWorkshop:
 class Gateway:
     """One gateway, from an opened log; `site` runs two cameras, `actor` is the first one's lane."""
 
-    def __init__(self, folder: Path, store: EventStore[CameraStates], box: BlackBox) -> None:
+    def __init__(self, folder: Path, store: EventStore[SiteState], box: BlackBox) -> None:
         self.path, self.box = folder / "events.db", box
         self.clock = Clock()
         self.board = Board(POLICY, members={MAINTAINER.id: MAINTAINER})
@@ -201,7 +201,7 @@ class Gateway:
             random=lambda: 0.5,
             changed=lambda _: self._news.set(),
         )
-        self.site.start(states)
+        await self.site.start(states)
 
     @property
     def actor(self) -> CameraActor:
@@ -280,7 +280,7 @@ class Gateway:
     async def agrees(self) -> None:
         """The log verifies, every move in it is legal, and its fold is the live state (S12)."""
         await self.until(lambda: not self.actor.closing_pending and not self.actor.shutter.pending)
-        states = await self.log.state()
+        states = (await self.log.state()).cameras
         for camera, parts in self.site.cameras.items():
             assert states.get(camera, CameraState.new(camera)) == parts.actor.state
         agrees(self.path)
@@ -292,15 +292,15 @@ def agrees(path: Path) -> None:
         verdict = verify(reader)
         assert verdict.word == "consistent", verdict.sentences
         records = list(stream(reader))
-    states: CameraStates = {}
+    site = SiteState()
     for record in records:
         event = record.event
         if event.type == "transition":
-            before = states.get(event.camera or "") or CameraState.new(event.camera or "")
+            before = site.cameras.get(event.camera or "") or CameraState.new(event.camera or "")
             assert event.source == before.place, (record.seq, event.name)
             assert event.target is not None
             assert CHART.permits(before.place, event.name, event.target), (record.seq, event.name)
-        states = fold(states, record)
+        site = fold(site, record)
 
 
 @asynccontextmanager
@@ -308,8 +308,8 @@ async def gateway(
     folder: Path, prepare: Callable[[Gateway], object] = lambda way: None
 ) -> AsyncIterator[Gateway]:
     """A gateway that runs, prepared before it recovers; at the end it is stopped, and its log must verify."""
-    store: EventStore[CameraStates] = EventStore(
-        str(folder / "events.db"), site="lot-12", fold=fold, empty={}
+    store: EventStore[SiteState] = EventStore(
+        str(folder / "events.db"), site="lot-12", fold=fold, empty=SiteState()
     )
     await store.open()
     box = BlackBox.open(folder / "blackbox", MIN_SIZE_BYTES)

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.core.events import Record
 from orchestrator.runtime.event_store import EventStore
-from orchestrator.runtime.ledger import CameraStates
+from orchestrator.runtime.ledger import SiteState
 
 LIMIT_S = 20
 
@@ -32,7 +32,7 @@ class Hang:
 class StoppableStore:
     """The real store; its next append can be made to hang, and to land whatever its fence says."""
 
-    def __init__(self, store: EventStore[CameraStates]) -> None:
+    def __init__(self, store: EventStore[SiteState]) -> None:
         self._store = store
         self.hang: Hang | None = None
         self.lands_anyway = False
@@ -53,7 +53,7 @@ class StoppableStore:
 
         return await self._store.append(sealed, fence=stop_here, patience_s=patience_s)
 
-    async def state(self) -> CameraStates:
+    async def state(self) -> SiteState:
         return await self._store.state()
 
     @property

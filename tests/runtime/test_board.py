@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
+import pytest
+
+from orchestrator.core.facts import Facts
 from orchestrator.core.moment import SECOND_US, Moment
 from orchestrator.core.policy import RecurringWindow
 from orchestrator.runtime.board import Board, renewed
@@ -72,8 +76,44 @@ def test_a_window_that_is_remembered_ends_and_begins_on_time_and_with_another_po
         (START.wall_us, True),
         (START.wall_us + HOUR_US - 1, True),
         (START.wall_us + HOUR_US, False),
-        (START.wall_us + 1, True),
+        (START.wall_us + 24 * HOUR_US, True),
     ):
         assert is_open(wall_us) is wanted
     board.policy = POLICY
-    assert not is_open(START.wall_us + 1)
+    assert not is_open(START.wall_us + 24 * HOUR_US)
+
+
+@pytest.mark.parametrize("back_us", [1, HOUR_US - 1])
+@pytest.mark.parametrize("forth_us", [0, HOUR_US, 24 * 30 * HOUR_US])
+def test_a_window_that_was_over_does_not_open_again_when_the_clock_is_set_back(
+    forth_us: int, back_us: int
+) -> None:
+    """S17: whether its end came by itself or by a step of the clock; the next coming opens."""
+    window = RecurringWindow("w", ("cam1",), "0 11 * * mon,tue", HOUR_US)
+    other = RecurringWindow("x", ("cam1",), "10 11 * * *", 30 * 60 * SECOND_US)
+    board = Board(replace(POLICY, windows=(window,)))
+    start_us = START.wall_us
+
+    def facts(wall_us: int) -> Facts:
+        return board.facts("cam1", lambda: replace(START, wall_us=wall_us))
+
+    while facts(start_us).window is None:
+        start_us += 24 * HOUR_US
+    end_us = start_us + HOUR_US
+    assert facts(end_us + forth_us).window_over_us is None
+    again = facts(end_us - back_us)
+    assert (again.window, again.window_over_us) == (None, end_us)
+    assert board.window_for("cam1", "m-1", end_us - back_us) is None
+    assert facts(end_us).window_over_us is None
+    assert facts(start_us + 7 * 24 * HOUR_US).window is not None
+    # Another window of the same hour, made since, was never open.
+    board.policy = replace(POLICY, windows=(other,))
+    assert facts(start_us + 20 * 60 * SECOND_US).window is not None
+
+
+@pytest.mark.parametrize("step_us", [HOUR_US, 24 * HOUR_US, 400 * 24 * HOUR_US])
+def test_a_window_that_never_ends_is_open_again_when_the_clock_is_right_again(step_us: int) -> None:
+    window = RecurringWindow("always", ("cam1",), "* * * * *", 120 * SECOND_US)
+    board = Board(replace(POLICY, windows=(window,)))
+    for wall_us in (START.wall_us, START.wall_us + step_us, START.wall_us + 1, START.wall_us - step_us):
+        assert board.facts("cam1", partial(replace, START, wall_us=wall_us)).window is not None

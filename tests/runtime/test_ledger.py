@@ -13,7 +13,7 @@ from orchestrator.core.commands import CLOCK, SERVICE, WORKER
 from orchestrator.core.events import Event, Place, Sealed, observation, transition
 from orchestrator.runtime.blackbox import MIN_SIZE_BYTES, BlackBox
 from orchestrator.runtime.event_store import EventStore, Fenced, NotAppended, OutcomeUnknown
-from orchestrator.runtime.ledger import CameraStates, Ledger, fold
+from orchestrator.runtime.ledger import Ledger, SiteState, fold
 from tests.core.scene import CHART, START
 from tests.runtime.one_gateway import agrees
 from tests.runtime.stoppable_store import LIMIT_S, Hang, StoppableStore, locked
@@ -24,7 +24,7 @@ READY, REQUESTED = Place("disabled", "ready"), Place("requested")
 class Book:
     """A ledger on a real store and a real box, and what it complained of."""
 
-    def __init__(self, folder: Path, store: EventStore[CameraStates], box: BlackBox) -> None:
+    def __init__(self, folder: Path, store: EventStore[SiteState], box: BlackBox) -> None:
         self.path, self.box, self.store = folder / "events.db", box, StoppableStore(store)
         self.troubles: list[str] = []
         self.patience_s = 3.0
@@ -54,8 +54,8 @@ class Book:
 
 @pytest.fixture
 async def book(tmp_path: Path) -> AsyncIterator[Book]:
-    store: EventStore[CameraStates] = EventStore(
-        str(tmp_path / "events.db"), site="lot-12", fold=fold, empty={}
+    store: EventStore[SiteState] = EventStore(
+        str(tmp_path / "events.db"), site="lot-12", fold=fold, empty=SiteState()
     )
     await store.open()
     box = BlackBox.open(tmp_path / "blackbox", MIN_SIZE_BYTES)

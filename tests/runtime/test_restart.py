@@ -12,7 +12,7 @@ from orchestrator.core.events import Record, Sealed
 from orchestrator.core.refusal import Refusal
 from orchestrator.runtime.blackbox import MIN_SIZE_BYTES, BlackBox
 from orchestrator.runtime.event_store import EventStore, LogUnavailable
-from orchestrator.runtime.ledger import CameraStates, fold
+from orchestrator.runtime.ledger import SiteState, fold
 from orchestrator.runtime.restart import recover
 from tests.core.scene import CHART, CLOSE, GONE, OPEN, PLACES, story_in
 from tests.runtime.one_gateway import Gateway, gateway
@@ -28,8 +28,8 @@ def _left_by(place: str) -> list[Record]:
 
 async def _killed(folder: Path, records: list[Record], boxed: list[Sealed] | None = None) -> None:
     """A log that ends there, and what the black box had kept besides."""
-    store: EventStore[CameraStates] = EventStore(
-        str(folder / "events.db"), site="lot-12", fold=fold, empty={}
+    store: EventStore[SiteState] = EventStore(
+        str(folder / "events.db"), site="lot-12", fold=fold, empty=SiteState()
     )
     await store.open()
     await store.append([_named(record) for record in records])
@@ -166,8 +166,8 @@ async def test_a_start_does_not_go_on_while_the_log_does_not_take_what_the_box_k
     durable = len(story.records)
     story.shut(CLOSE)
     await _killed(tmp_path, story.records[:durable], [_named(record) for record in story.records[durable:]])
-    store: EventStore[CameraStates] = EventStore(
-        str(tmp_path / "events.db"), site="lot-12", fold=fold, empty={}
+    store: EventStore[SiteState] = EventStore(
+        str(tmp_path / "events.db"), site="lot-12", fold=fold, empty=SiteState()
     )
     await store.open()
     box = BlackBox.open(tmp_path / "blackbox", MIN_SIZE_BYTES)

@@ -64,7 +64,7 @@ async def test_the_sentinel_enforces_the_end_while_the_loop_stands_still(tmp_pat
         asyncio.get_running_loop().call_soon(block)
         await way.at("disabled.ready")
         assert ended == [True]
-        assert way.data("expire") == {"limit": "asked"}
+        assert way.data("expire") == {"limit": "asked", "by": "sentinel"}
 
 
 async def test_what_shuts_one_camera_leaves_the_other_alone_and_what_is_the_sites_shuts_both(
