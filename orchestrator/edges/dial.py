@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 MAX_ADDRESSES = 4
 TURN_MS = 250
+RECEIVE_BYTES = 64 * 1024
+"""Left to itself the kernel would hold megabytes: under a flood, seconds of old messages before a new one."""
 
 
 def dial(host: str, port: int, gives_up: Callable[[], bool]) -> socket.socket:
@@ -27,6 +29,7 @@ def dial(host: str, port: int, gives_up: Callable[[], bool]) -> socket.socket:
         connection = socket.socket(family, kind, protocol)
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         code = connection.connect_ex(address)
         poller = select.poll()
         poller.register(connection, select.POLLOUT)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from orchestrator.settings.certificates import Certificates
 
 
 @dataclass(frozen=True, slots=True)
 class BusSettings:
-    """Where the broker is and who we are to it. The will is published retained, QoS 1."""
+    """Where the broker is and who we are to it; `certificates` turn TLS on. The will is published
+    retained, QoS 1. Below `publish_prefix` alone is published; None: nothing ever is."""
 
     host: str
     port: int = 1883
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    certificates: Certificates | None = None
     keepalive_s: int = 5
     client_id: str = ""
+    publish_prefix: str | None = None
     will_topic: str | None = None
     will_payload: bytes = b""
 
@@ -41,9 +47,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One message to publish."""
+    """One message to publish. `on_done` is called once, in the bus thread as a rule, with an empty text
+    when the broker has acknowledged it (QoS 1), else with the reason why it is lost."""
 
     topic: str
     payload: bytes
     qos: int
     retain: bool
+    on_done: Callable[[str], None] | None = None

@@ -43,6 +43,8 @@ from orchestrator.settings.values import (
 
 _T = TypeVar("_T")
 _HEARTBEAT_MAX_AGE_US = 6_000_000
+PLAIN_PORT, TLS_PORT = 1883, 8883
+"""The ports that IANA has for MQTT."""
 
 
 def build(path: Path, tables: Tables, secrets: Secrets, environ: Mapping[str, str]) -> Settings:
@@ -60,12 +62,13 @@ def build(path: Path, tables: Tables, secrets: Secrets, environ: Mapping[str, st
         vpn=_vpn(_there(tables.vpn)),
         mqtt=MqttSettings(
             host=mqtt.host,
-            port=mqtt.port,
+            port=mqtt.port or (TLS_PORT if mqtt.ca_file else PLAIN_PORT),
             username=mqtt.username,
             password=secrets.mqtt_password,
             keepalive_s=mqtt.keepalive // 1_000_000,
             publish_prefix=mqtt.publish_prefix,
             trust=mqtt.trust,
+            certificates=secrets.certificates,
         ),
         local_socket=_there(tables.local).socket or _default_socket(environ),
         worker=WorkerSettings(segments=worker.segments, nice=worker.nice),
@@ -136,6 +139,7 @@ def _policy(tables: Tables) -> Policy:
         log_patience_us=_there(tables.log).patience,
         require_clock_sync=policy.require_clock_sync,
         require_ticket=policy.require_ticket,
+        two_people=policy.two_people,
         max_viewers_per_camera=viewers.max_per_camera,
         new_viewers_per_minute=viewers.new_per_minute,
         allow_swap=worker.allow_swap,

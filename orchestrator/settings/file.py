@@ -101,7 +101,10 @@ class MqttTable(Table):
     """`[mqtt]`."""
 
     host: f.Host = "127.0.0.1"
-    port: Annotated[int, f.whole(1, 65535)] = 1883
+    port: Annotated[int, f.whole(1, 65535)] | None = None
+    ca_file: f.AbsolutePath | None = None
+    cert_file: f.AbsolutePath | None = None
+    key_file: f.AbsolutePath | None = None
     username: Annotated[str, f.text(200, "the user name at the broker")] | None = None
     password_file: f.AbsolutePath | None = None
     keepalive: Annotated[int, f.span("1s", "60s")] = 5 * SECOND_US

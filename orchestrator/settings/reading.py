@@ -61,6 +61,14 @@ def read_secret(path: Path, at: str, faults: list[Fault]) -> str | None:
     return None if found else text
 
 
+def check_file(path: Path, longest: int, at: str, faults: list[Fault], *, secret: bool = False) -> None:
+    """A fault at TOML path `at` unless the file can be read and few may write it, or read it if `secret`."""
+    try:
+        _read_regular(path, longest, faults, at=at, unseen=_OTHERS_READ if secret else 0)
+    except OSError as error:
+        faults.append(_unreadable(path, at, error, "a readable file"))
+
+
 def _unreadable(path: Path, at: str, error: OSError, expected: str) -> Fault:
     why = (error.strerror or str(error)).lower()
     return Fault(at, f"{path}: {why}", expected)

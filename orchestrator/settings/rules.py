@@ -124,10 +124,18 @@ def _device(vpn: file.VpnTable | None, device: file.DeviceTable, path: str) -> I
 
 
 def _mqtt(tables: Tables) -> Iterator[Fault]:
-    if tables.mqtt is not None and tables.mqtt.password_file is not None and tables.mqtt.username is None:
+    mqtt = tables.mqtt
+    if mqtt is None:
+        return
+    if mqtt.password_file is not None and mqtt.username is None:
         yield Fault("mqtt.password_file", "a password without a user name", "mqtt.username beside it")
-    if tables.mqtt is not None and tables.mqtt.keepalive % 1_000_000:
-        yield Fault("mqtt.keepalive", f"{tables.mqtt.keepalive // 1000}ms", "whole seconds")
+    if mqtt.keepalive % 1_000_000:
+        yield Fault("mqtt.keepalive", f"{mqtt.keepalive // 1000}ms", "whole seconds")
+    if (mqtt.cert_file is None) is not (mqtt.key_file is None):
+        alone, other = ("cert_file", "key_file") if mqtt.key_file is None else ("key_file", "cert_file")
+        yield Fault(f"mqtt.{alone}", f"no {other}", f"mqtt.{other} beside it")
+    elif mqtt.cert_file is not None and mqtt.ca_file is None:
+        yield Fault("mqtt.cert_file", "a certificate of ours without TLS", "mqtt.ca_file, which turns TLS on")
 
 
 def _lane(path: str, lane: Lane) -> Iterator[Fault]:

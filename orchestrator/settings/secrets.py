@@ -1,4 +1,4 @@
-"""Secrets, from a file or from the environment, never from the configuration itself."""
+"""Secrets and certificates, from files or from the environment, never from the configuration itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.settings.certificates import Certificates, read_certificates
 from orchestrator.settings.faults import Fault
 from orchestrator.settings.reading import read_secret
 from orchestrator.settings.tables import Tables
@@ -19,10 +20,11 @@ _USER_PASSWORD = re.compile(r"[^:\s@/]+:.+")
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The broker's password and each camera's `user:password`."""
+    """The broker's password, the files of its TLS, and each camera's `user:password`."""
 
     mqtt_password: str | None = field(repr=False)
     sources: Mapping[str, str] = field(repr=False)
+    certificates: Certificates | None = None
 
 
 def source_variable(camera: str) -> str:
@@ -32,8 +34,9 @@ def source_variable(camera: str) -> str:
 
 def read_secrets(tables: Tables, environ: Mapping[str, str], faults: list[Fault]) -> Secrets:
     """Every secret that `tables` and `environ` name; one that cannot be had is a fault."""
-    password = None
+    password = certificates = None
     if tables.mqtt is not None:
+        certificates = read_certificates(tables.mqtt, faults)
         password = _one(tables.mqtt.password_file, MQTT_PASSWORD, "mqtt.password_file", environ, faults)
         if tables.mqtt.username is None and environ.get(MQTT_PASSWORD):
             faults.append(
@@ -48,7 +51,7 @@ def read_secrets(tables: Tables, environ: Mapping[str, str], faults: list[Fault]
             faults.append(Fault(at, "a secret of another form", "user:password on one line"))
         elif secret is not None:
             sources[name] = secret
-    return Secrets(password, sources)
+    return Secrets(password, sources, certificates)
 
 
 def _one(

@@ -12,11 +12,6 @@ _ANY = object()
 _UNBUILT: dict[tuple[str, ...], object] = {
     ("log", "signing_key"): _ANY,
     ("log", "checkpoint_every"): _ANY,
-    ("policy", "two_people"): False,
-    ("mqtt", "ca_file"): _ANY,
-    ("mqtt", "cert_file"): _ANY,
-    ("mqtt", "key_file"): _ANY,
-    ("mqtt", "tls"): _ANY,
     ("privacy", "identities_kept"): _ANY,
 }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestrator.core.policy import Policy, Role
+from orchestrator.settings.certificates import Certificates
 from orchestrator.settings.source import CameraSource
 
 DeviceKind = Literal["key", "node", "address"]
@@ -25,6 +26,11 @@ class LogSettings:
     url: str
     database: Path
     blackbox: Path
+
+    @property
+    def bookmark(self) -> Path:
+        """How far the log has been published, beside the database."""
+        return self.database.with_name(self.database.name + ".published")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class VpnSettings:
 
 @dataclass(frozen=True, slots=True)
 class MqttSettings:
-    """`[mqtt]`. Neither user name nor password shows in a repr."""
+    """`[mqtt]`. Neither user name nor password shows in a repr. `certificates` None: no TLS."""
 
     host: str
     port: int
@@ -67,6 +73,7 @@ class MqttSettings:
     keepalive_s: int
     publish_prefix: str
     trust: Literal["acl", "open"]
+    certificates: Certificates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +164,8 @@ class Settings:
                 "host": self.mqtt.host,
                 "port": self.mqtt.port,
                 "authenticated": self.mqtt.username is not None,
+                "tls": self.mqtt.certificates is not None,
+                "client_certificate": bool(self.mqtt.certificates and self.mqtt.certificates.cert_file),
                 "keepalive_s": self.mqtt.keepalive_s,
                 "publish_prefix": self.mqtt.publish_prefix,
                 "trust": self.mqtt.trust,
@@ -164,6 +173,7 @@ class Settings:
             "local": {"socket": str(self.local_socket)},
             "policy": {
                 "require_clock_sync": policy.require_clock_sync,
+                "two_people": policy.two_people,
                 "require_ticket": policy.require_ticket,
             },
             "lanes": {name: _plain(asdict(lane)) for name, lane in policy.lanes.items()},

@@ -13,7 +13,7 @@ from orchestrator.core.moment import Moment
 from orchestrator.core.policy import Member, Role
 from orchestrator.edges.http.ports import Caller
 from orchestrator.runtime.event_store import EventStore
-from orchestrator.runtime.ledger import CameraStates, fold
+from orchestrator.runtime.ledger import SiteState, fold
 
 SESSION = uuid7(1, bytes(10))
 ASKED = transition(
@@ -52,8 +52,8 @@ async def test_names_show_to_reviewers_and_to_who_said_them(
     tmp_path: Path, who: Caller, shown: list[str | None]
 ) -> None:
     """S19."""
-    store: EventStore[CameraStates] = EventStore(
-        f"sqlite:///{tmp_path / 'events.db'}", site="lot-12", fold=fold, empty={}
+    store: EventStore[SiteState] = EventStore(
+        f"sqlite:///{tmp_path / 'events.db'}", site="lot-12", fold=fold, empty=SiteState()
     )
     await store.open()
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -10,7 +13,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,8 @@ from orchestrator.edges.lane_bus import BusSettings, Heard, LaneBus, Link
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
 PATIENCE_S = 30
 TOPIC = "parking/sensor_gate/present"
-STATUS = "parking/stream/status"
+PREFIX = "parking/stream"
+STATUS = f"{PREFIX}/status"
 
 needs_mosquitto = [
     pytest.mark.slow,
@@ -85,6 +89,12 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def kill(self) -> None:
+        """SIGKILL: frozen as it may be, it says nothing more."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE_S)
+
     def stop(self) -> None:
         if self._process is not None:
             self.thaw()
@@ -119,6 +129,29 @@ def _length(count: int) -> bytes:
         encoded.append(digit | (0x80 if count else 0))
         if not count:
             return bytes(encoded)
+
+
+def dynamic_security(folder: Path, user: str, password: str, readable: Sequence[str]) -> tuple[str, ...]:
+    """What Mosquitto's file says to let in this user alone, and to refuse (in the SUBACK) any subscription
+    but these: a list of its own kind (`acl_file`) grants it and then delivers nothing."""
+    salt = b"0123456789ab"
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    client = {
+        "username": user,
+        "password": base64.b64encode(digest).decode(),
+        "salt": base64.b64encode(salt).decode(),
+        "iterations": 101,
+        "roles": [{"rolename": "reads"}],
+    }
+    allowed = [{"acltype": "subscribeLiteral", "topic": topic, "allow": True} for topic in readable]
+    found = {
+        "defaultACLAccess": {"publishClientReceive": True, "subscribe": False},
+        "clients": [client],
+        "roles": [{"rolename": "reads", "acls": allowed}],
+    }
+    (folder / "security.json").write_text(json.dumps(found))
+    plugin = next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"))
+    return (f"plugin {plugin}", f"plugin_opt_config_file {folder / 'security.json'}")
 
 
 class Listener:
@@ -181,7 +214,7 @@ class WithBus:
             port: int, listener: Any, *topics: str, clock: Callable[[], int] = hurried_us, **more: Any
         ) -> LaneBus:
             bus = LaneBus(
-                BusSettings("127.0.0.1", port, **more),
+                BusSettings("127.0.0.1", port, **({"publish_prefix": PREFIX} | more)),
                 topics=topics,
                 on_heard=listener.on_heard,
                 on_link=listener.on_link,

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.app.host_facts import beyond_limits
+from orchestrator.core.policy import HostPolicy
 from orchestrator.edges import clock, host
 
 
@@ -88,6 +92,56 @@ def test_the_hottest_sensor_counts_and_a_broken_one_does_not(machine: Machine) -
 def test_without_a_sensor_there_is_no_temperature(machine: Machine) -> None:
     machine.write("sys/class/thermal/cooling_device0/temp", "99000")
     assert machine.look().highest_temperature_milli is None
+
+
+PRESSURE = (
+    "some avg10={some} avg60=0.00 avg300=0.00 total=1\nfull avg10={full} avg60=0.00 avg300=0.00 total=1\n"
+)
+
+
+def test_what_is_lost_by_waiting_is_read_of_the_last_ten_seconds(machine: Machine) -> None:
+    machine.write("proc/pressure/cpu", PRESSURE.format(some="73.21", full="0.00"))
+    machine.write("proc/pressure/memory", PRESSURE.format(some="50.00", full="12.34"))
+    machine.write("proc/pressure/io", PRESSURE.format(some="9.00", full="0.15"))
+    assert machine.look().pressure == host.Pressure(732, 123, 2)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "some avg10=lots\n", "full avg10=", "full avg10=inf x", "some total=1\n"]
+)
+def test_a_kernel_that_does_not_say_what_waits_is_not_guessed_at(machine: Machine, text: str | None) -> None:
+    for resource in ("cpu", "memory", "io"):
+        if text is not None:
+            machine.write(f"proc/pressure/{resource}", text)
+    assert machine.look().pressure == host.Pressure(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("what", "over"),
+    [
+        ({}, False),
+        ({"load_per_cpu_milli": 901}, True),
+        ({"load_per_cpu_milli": None}, True),
+        ({"memory_available_bytes": (200 << 20) - 1}, True),
+        ({"highest_temperature_milli": 85_001}, True),
+        ({"pressure": host.Pressure(cpu_milli=1000, memory_milli=100, io_milli=1000)}, False),
+        ({"pressure": host.Pressure(cpu_milli=0, memory_milli=101, io_milli=0)}, True),
+    ],
+    ids=str,
+)
+def test_beyond_any_one_limit_the_gateway_belongs_to_the_parking(what: dict[str, Any], over: bool) -> None:
+    """F16, K2: that processors and disks are waited for is evidence alone, for our own worker waits first."""
+    calm = host.HostReading(
+        load_per_cpu_milli=900,
+        memory_available_bytes=200 << 20,
+        highest_temperature_milli=None,
+        cpus=2,
+        swap=host.SwapState(0, only_zram=False, cgroup_max_zero=False),
+        core_pattern="core",
+        core_limit_bytes=1,
+        pressure=host.Pressure(None, None, None),
+    )
+    assert beyond_limits(replace(calm, **what), HostPolicy()) is over
 
 
 def test_no_swap_at_all_is_private_s11(machine: Machine) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import socket
 import subprocess
 import sys
@@ -25,6 +22,7 @@ from tests.edges.lane_broker import (
     Start,
     WithBus,
     boottime_us,
+    dynamic_security,
     free_port,
     needs_mosquitto,
 )
@@ -88,32 +86,8 @@ class TestWithMosquitto(WithBus):
         listener.until_heard(b"1")
 
     def test_a_refused_subscription_is_named_and_is_no_connection(self, tmp_path: Path, start: Start) -> None:
-        salt, secret = b"0123456789ab", "pässword"
-        digest = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, 101)
-        (tmp_path / "security.json").write_text(
-            json.dumps(
-                {
-                    "defaultACLAccess": {"publishClientReceive": True, "subscribe": False},
-                    "clients": [
-                        {
-                            "username": "volet",
-                            "password": base64.b64encode(digest).decode(),
-                            "salt": base64.b64encode(salt).decode(),
-                            "iterations": 101,
-                            "roles": [{"rolename": "reads"}],
-                        }
-                    ],
-                    "roles": [
-                        {
-                            "rolename": "reads",
-                            "acls": [{"acltype": "subscribeLiteral", "topic": TOPIC, "allow": True}],
-                        }
-                    ],
-                }
-            )
-        )
-        plugin = next(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"))
-        settings = (f"plugin {plugin}", f"plugin_opt_config_file {tmp_path / 'security.json'}")
+        secret = "pässword"
+        settings = dynamic_security(tmp_path, "volet", secret, [TOPIC])
         broker = Broker(tmp_path, *settings, anonymous=False).start()
         try:
             granted, refused = Listener(), Listener()
@@ -299,6 +273,21 @@ class TestWithoutABroker(WithBus):
                 connection.sendall(b"\x31\x05\x00\x01t\x000" + b"\x90\x04\x00\x01\x00\x01")
                 listener.until_heard(b"0")
         assert order[:2] == [True, b"0"]
+
+    def test_what_was_read_together_is_heard_to_its_end_though_the_broker_says_nothing_more(
+        self, start: Start
+    ) -> None:
+        """No poll announces what stands in our own buffer (or in that of TLS) already."""
+        with socket.create_server(("127.0.0.1", 0)) as talkative:
+            listener = Listener()
+            start(talkative.getsockname()[1], listener, "t", clock=boottime_us, keepalive_s=60)
+            connection, _ = talkative.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"\x20\x03\x00\x00\x00")
+                connection.recv(1000)
+                connection.sendall(b"\x90\x04\x00\x01\x00\x01" + b"\x30\x05\x00\x01t\x000" * 1000)
+                listener.until(lambda: len(listener.heard) == 1000)
 
     def test_a_host_is_tried_at_each_of_its_addresses_and_a_name_that_is_none_is_said(self) -> None:
         with (

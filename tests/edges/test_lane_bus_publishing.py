@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+from queue import Empty, Queue
+
+import pytest
+
 from orchestrator.edges.lane_bus import Heard
+from orchestrator.edges.lane_session import MAX_IN_FLIGHT
 from tests.edges.lane_broker import (
     PATIENCE_S,
+    PREFIX,
     STATUS,
     TOPIC,
     Broker,
@@ -41,7 +49,7 @@ class TestWithMosquitto(WithBus):
         listener = Listener()
         bus = start(broker.port, listener, STATUS)
         listener.until_up()
-        assert bus.publish("no/wildcards/#", b"", qos=0, retain=False)
+        assert bus.publish(STATUS, b"", qos=3, retain=False)
         assert bus.publish(STATUS, b"1", qos=0, retain=False)
         listener.until_heard(b"1")
         assert (bus.dropped, bus.raised, len(listener.links)) == (1, 0, 1)
@@ -89,3 +97,40 @@ class TestWithMosquitto(WithBus):
         listener.until_up()
         broker.say(TOPIC, b"0")
         observer.until_heard(b"offline")
+
+    def test_what_is_acknowledged_is_told_and_what_a_lost_session_left_is_told_as_lost(
+        self, broker: Broker, start: Start
+    ) -> None:
+        told: Queue[str] = Queue()
+        listener = Listener()
+        bus = start(broker.port, listener, STATUS)
+        listener.until_up()
+        assert bus.publish(STATUS, b"1", qos=1, retain=False, on_done=told.put)
+        assert told.get(timeout=PATIENCE_S) == ""
+        broker.freeze()
+        for _ in range(100):
+            assert bus.publish(STATUS, b"2", qos=1, retain=False, on_done=told.put)
+        with pytest.raises(Empty):
+            told.get(timeout=0.3)
+        broker.kill()
+        found = Counter(told.get(timeout=PATIENCE_S) for _ in range(100))
+        assert found == {
+            "the session with the broker ended before it was acknowledged": MAX_IN_FLIGHT,
+            "the session with the broker ended before it was sent": 100 - MAX_IN_FLIGHT,
+        }
+
+    def test_what_the_broker_refuses_is_told_with_its_reason(self, tmp_path: Path, start: Start) -> None:
+        (tmp_path / "acl").write_text(f"topic read #\ntopic write {STATUS}\n")
+        broker = Broker(tmp_path, f"acl_file {tmp_path / 'acl'}").start()
+        try:
+            told: Queue[str] = Queue()
+            listener = Listener()
+            bus = start(broker.port, listener, STATUS)
+            listener.until_up()
+            for topic in (f"{PREFIX}/event", STATUS):
+                assert bus.publish(topic, b"1", qos=1, retain=False, on_done=told.put)
+            said = "the broker refused what was published on parking/stream/event: Not authorized"
+            assert [told.get(timeout=PATIENCE_S) for _ in range(2)] == [said, ""]
+            assert len(listener.links) == 1
+        finally:
+            broker.stop()

@@ -140,6 +140,12 @@ REFUSED = [
     ),
     ('trust = "open"', 'password_file = "secret"', "mqtt.password_file", "absolute"),
     ('trust = "open"', "port = true", "mqtt.port", "whole number"),
+    ('trust = "open"', "tls = true", "mqtt.tls", "one of"),
+    ('trust = "open"', 'ca_file = "/nowhere/ca.crt"', "mqtt.ca_file", "readable"),
+    ('trust = "open"', 'ca_file = "ca.crt"', "mqtt.ca_file", "absolute"),
+    ('trust = "open"', 'cert_file = "/nowhere/volet.crt"', "mqtt.cert_file", "mqtt.key_file beside it"),
+    ('trust = "open"', 'key_file = "/nowhere/volet.key"', "mqtt.key_file", "mqtt.cert_file beside it"),
+    ('trust = "open"', 'cert_file = "/a"\nkey_file = "/b"', "mqtt.cert_file", "turns TLS on"),
     ('"parking/present"', '"parking/#"', "lanes.entry.rules[0].topic", "wildcards"),
     ('vouched_by = "alive"', 'vouched_by = "aliv"', "lanes.entry.rules[0].vouched_by", "alive"),
     ('vouched_by = "alive"', 'vouched_by = "no-vehicle"', "lanes.entry.rules[0].vouched_by", "heartbeat"),
@@ -209,8 +215,6 @@ def test_what_breaks_a_rule_of_the_contract_is_refused_where_it_stands(
     [
         ('[log]\nsigning_key = "/k"', "log.signing_key"),
         ("[log]\ncheckpoint_every = 100", "log.checkpoint_every"),
-        ("[policy]\ntwo_people = true", "policy.two_people"),
-        ('[mqtt]\nca_file = "/ca"', "mqtt.ca_file"),
         ('[privacy]\nidentities_kept = "365d"', "privacy.identities_kept"),
     ],
 )
@@ -222,8 +226,6 @@ def test_a_key_of_the_contract_without_effect_yet_is_refused_with_not_built_yet(
     if line.startswith("[vpn]"):
         kept = rest[1].replace('provider = "loopback"\n', "") if "provider" in line else rest[1]
         text = rest[0] + line + kept
-    elif line.startswith("[mqtt]"):
-        text = SMALL.replace("[mqtt]", line)
     else:
         text = SMALL + line + "\n"
     told = [str(fault) for fault in faults(tmp_path, text) if fault.path == path]
@@ -231,8 +233,10 @@ def test_a_key_of_the_contract_without_effect_yet_is_refused_with_not_built_yet(
     assert "not built yet" in told[0]
 
 
-def test_two_people_may_be_declined_by_name(tmp_path: Path) -> None:
-    assert faults(tmp_path, SMALL + "[policy]\ntwo_people = false\n") == []
+@pytest.mark.parametrize("wanted", [False, True])
+def test_two_people_are_needed_or_not(tmp_path: Path, wanted: bool) -> None:
+    found = loaded(tmp_path, SMALL + f"[policy]\ntwo_people = {str(wanted).lower()}\n")
+    assert found.policy.two_people is wanted
 
 
 @pytest.mark.parametrize(
