@@ -135,9 +135,13 @@ class Client:
         """The JSON object that a state-changing call answers."""
         return await self._ask("POST", path, body=body)
 
-    async def delete(self, path: str) -> None:
-        """Take away what `path` names."""
-        await self._ask("DELETE", path, body={})
+    async def patch(self, path: str, body: Body) -> Told:
+        """The JSON object that a change answers."""
+        return await self._ask("PATCH", path, body=body)
+
+    async def delete(self, path: str) -> Told:
+        """Take away what `path` names; what is answered, an empty object when nothing is."""
+        return await self._ask("DELETE", path, body={})
 
     async def stream(self, after: int) -> AsyncIterator[Told]:
         """Events as they become durable, after that sequence number. Ends when the daemon ends the answer."""

@@ -10,12 +10,12 @@ from orchestrator.cli.terminal import plain
 Check = Mapping[str, Any]
 
 _STEPS = {
-    "window": "open a maintenance window: add one to [[windows]], or wait for the next",
+    "window": "open a maintenance window: `volet windows add`, or wait for the next (`volet windows list`)",
     "identity": "give a person under [[members]] the role maintainer, this camera and a device of theirs",
     "config": (
         "`volet check --config FILE` lists every fault; its owner alone may write the file and its folder"
     ),
-    "bus-connected": "start the broker, and look at [mqtt] host, port and credentials",
+    "bus-connected": "start the broker, and look at [mqtt]: host, port, credentials, certificates",
     "bus-trusted": 'make the broker refuse anonymous clients, or accept them with [mqtt] trust = "open"',
     "camera": "wait for the cool-down, or acknowledge the lock: `volet acknowledge CAMERA --reason TEXT`",
     "host": "free the processor and the memory, or move the limits under [host]",

@@ -31,9 +31,9 @@ def row(event: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def why(event: Mapping[str, Any]) -> str:
-    """Fault, limit and failure class, and the checks that did not pass."""
+    """Fault, limit and failure class, the window, and the checks that did not pass."""
     data = event.get("data") or {}
-    words = [plain(data[key]) for key in ("fault", "limit", "failure", "code") if data.get(key)]
+    words = [plain(data[key]) for key in ("fault", "limit", "failure", "code", "window") if data.get(key)]
     failed = [plain(check.get("id")) for check in checks(event) if not check.get("passed")]
     if failed:
         words.append(f"failing: {', '.join(failed)}")

@@ -119,10 +119,6 @@ class Api:
             ),
         )
 
-    async def windows(self, request: web.Request) -> web.StreamResponse:
-        """Every path below /windows, for now."""
-        not_built("Maintenance windows over the API")
-
     async def openapi(self, request: web.Request) -> web.StreamResponse:
         """`GET /openapi.json`, for now."""
         not_built("The OpenAPI description")

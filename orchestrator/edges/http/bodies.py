@@ -25,7 +25,8 @@ _DIGITS = re.compile(r"[0-9]{1,16}\Z", re.ASCII)
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _trimmed_reason(text: str) -> str:
+def trimmed_reason(text: str) -> str:
+    """A reason without white space around it; ValueError unless something is left, and not too much."""
     text = text.strip()
     if not 1 <= len(text) <= 500:
         raise ValueError(f"a reason has 1 to 500 characters after trimming, this one has {len(text)}")
@@ -46,7 +47,7 @@ class TransitionBody(Strict):
     """The body of `POST …/transitions`. None stands for a member that is absent; null is refused."""
 
     trigger: Literal["request", "extend", "close", "acknowledge"]
-    reason: Annotated[str, AfterValidator(_trimmed_reason)] | None = None
+    reason: Annotated[str, AfterValidator(trimmed_reason)] | None = None
     duration_s: Annotated[int, Bounds(ge=1, le=86_400)] | None = None
     wait_s: Annotated[int, Bounds(ge=0, le=600)] | None = None
     purpose: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None

@@ -10,13 +10,24 @@ from typing import Any, Literal, Protocol
 from orchestrator.core.policy import Member
 from orchestrator.core.refusal import Refusal
 
-__all__ = ["Act", "Answer", "Caller", "House", "LiveWatch", "Refusal", "TransitionWish"]
+__all__ = ["Act", "Answer", "Caller", "House", "LiveWatch", "Refusal", "TransitionWish", "WindowWish"]
 
 Body = Mapping[str, Any]
 
-Act = Literal["see", "log", "watch", "request", "extend", "close", "acknowledge"]
-"""What somebody wants to do: read camera states, checks and `me`; read events and sessions; see the
-picture; or pull one of the triggers."""
+Act = Literal[
+    "see",
+    "log",
+    "watch",
+    "request",
+    "extend",
+    "close",
+    "acknowledge",
+    "propose",
+    "approve",
+    "narrow",
+]
+"""What somebody wants to do: read camera states, checks, windows and `me`; read events and sessions; see the
+picture; pull one of the triggers; or add a window, approve one, shorten or cancel one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,18 @@ class TransitionWish:
     purpose: str | None = None
     ticket: str | None = None
     resume: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowWish:
+    """A validated body of `POST /windows` (CONTRACT 5); times in wall microseconds (UTC)."""
+
+    cameras: tuple[str, ...]
+    start_us: int
+    end_us: int
+    reason: str
+    ticket: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +160,29 @@ class House(Protocol):
 
     async def session(self, session: str, caller: Caller) -> Body:
         """One session."""
+
+    def admit_window(self, caller: Caller, act: Act, window: str) -> None:
+        """Whether this caller may do that to this window; asked before a body is read. Refusal
+        `unknown-window`, then `role-required`."""
+
+    async def windows(self, caller: Caller, after: tuple[int, str] | None, limit: int) -> Body:
+        """A page of the windows that run or are to come, by start: `{items, next}`. `after` is the start
+        (wall microseconds) and the id of the last one seen."""
+
+    async def coming_windows(self, caller: Caller, count: int) -> Body:
+        """The next stretches in which something may really be opened, and what will not open."""
+
+    async def add_window(self, caller: Caller, wish: WindowWish) -> Answer:
+        """A one-off window: 201 and the window."""
+
+    async def approve_window(self, caller: Caller, window: str) -> Answer:
+        """Approve one: the window."""
+
+    async def shorten_window(self, caller: Caller, window: str, end_us: int) -> Answer:
+        """Make one end earlier: the window; 202 with `pending` when the log has not taken it yet."""
+
+    async def cancel_window(self, caller: Caller, window: str) -> Answer:
+        """Cancel one: the window; 202 with `pending` when the log has not taken it yet."""
 
     async def events(
         self,

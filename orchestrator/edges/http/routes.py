@@ -14,6 +14,7 @@ from orchestrator.edges.http.health import Health
 from orchestrator.edges.http.identity import caller_of, member_of
 from orchestrator.edges.http.live import Live
 from orchestrator.edges.http.ports import Act, House
+from orchestrator.edges.http.windows import Windows
 
 
 class Route(NamedTuple):
@@ -31,7 +32,7 @@ def routes(house: House) -> list[Route]:
     """The table of CONTRACT 5."""
     api, live, health, console = Api(house), Live(house), Health(house), ConsoleFiles()
     camera = "/api/v1/cameras/{camera}"
-    windows = "/api/v1/windows"
+    windows, window = Windows(house), "/api/v1/windows/{window}"
     return [
         Route("GET", "/", console.index),
         Route("GET", "/console/{file}", console.file),
@@ -54,11 +55,11 @@ def routes(house: House) -> list[Route]:
         Route("GET", "/api/v1/sessions/{session}", api.session),
         Route("GET", "/api/v1/events", api.events, "log"),
         Route("GET", "/api/v1/events/stream", EventStream(house).stream, "log"),
-        Route("GET", windows, api.windows, "see"),
-        Route("POST", windows, api.windows, "see"),
-        Route("PATCH", windows + "/{window}", api.windows, "see"),
-        Route("DELETE", windows + "/{window}", api.windows, "see"),
-        Route("POST", windows + "/{window}/approve", api.windows, "see"),
+        Route("GET", "/api/v1/windows", windows.list, "see"),
+        Route("POST", "/api/v1/windows", windows.add, "propose"),
+        Route("PATCH", window, windows.shorten),
+        Route("DELETE", window, windows.cancel),
+        Route("POST", f"{window}/approve", windows.approve),
         Route("GET", "/api/v1/openapi.json", api.openapi, "see"),
     ]
 

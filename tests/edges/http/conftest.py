@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import pytest
 
 from orchestrator.edges.http.server import HttpEdge
 from orchestrator.edges.vpn.sockets import listen
 
 from .scripted_house import ScriptedHouse
+from .webdriver import Browser, chromium
 
 
 class Reply(NamedTuple):
@@ -157,3 +159,20 @@ async def local(edge: HttpEdge, client: Client, tmp_path: Path) -> AsyncIterator
     local = Client(client.port, path)
     yield local
     local.close()
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One browser for all tests of a module; each test opens its page anew."""
+    with chromium(tmp_path_factory.mktemp("chromium")) as session:
+        yield session
+
+
+@pytest.fixture
+async def browser(session: str) -> AsyncIterator[Browser]:
+    async with aiohttp.ClientSession() as http:
+        browser = Browser(http, session)
+        await browser.look()
+        yield browser
+        await browser.open("about:blank")
+        await browser.messages()

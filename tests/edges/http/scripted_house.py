@@ -8,10 +8,11 @@ from typing import Any
 
 from orchestrator.core.policy import Member, Role
 from orchestrator.core.refusal import Refusal
-from orchestrator.edges.http.ports import Act, Answer, Body, Caller, TransitionWish
+from orchestrator.edges.http.ports import Act, Answer, Body, Caller, TransitionWish, WindowWish
 
 SESSION = "01930000-0000-7000-8000-000000000001"
 WATCH = "w-7d0f8e52c1"
+WINDOW = "01930000-0000-7000-8000-000000000002"
 ROLES: Mapping[Act, frozenset[Role]] = {
     "see": frozenset({"viewer", "maintainer", "approver", "reviewer"}),
     "close": frozenset({"viewer", "maintainer", "approver", "reviewer"}),
@@ -20,6 +21,9 @@ ROLES: Mapping[Act, frozenset[Role]] = {
     "request": frozenset({"maintainer"}),
     "extend": frozenset({"maintainer"}),
     "acknowledge": frozenset({"approver"}),
+    "propose": frozenset({"maintainer", "approver"}),
+    "approve": frozenset({"approver"}),
+    "narrow": frozenset({"maintainer", "approver"}),
 }
 
 
@@ -79,6 +83,7 @@ class ScriptedHouse:
         self.denials: list[tuple[str, str]] = []
         self.wishes: list[tuple[str, Caller | None, TransitionWish]] = []
         self.left: list[str] = []
+        self.window_calls: list[tuple[str, Any]] = []
         self.given_back = asyncio.Event()
         self.lost: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
         self.the_watch = ScriptedWatch(self)
@@ -93,6 +98,9 @@ class ScriptedHouse:
             "locks": [], "session": None, "deadline": None, "permitted": ["request"], "version": 0,
             "viewers": 0, "worker": None,
         }  # fmt: skip
+        self.coming: list[Body] = []
+        self.listed: list[Body] = [{"id": WINDOW}]
+        self.added: Body = {"id": WINDOW}
         self.told_checks: Body = {"could_open": True, "ready_in_ms": 0, "checks": []}
 
     async def happen(self, **event: Any) -> None:
@@ -182,6 +190,40 @@ class ScriptedHouse:
             raise Refusal("unknown-session", "There is no such session.")
         return {"id": SESSION}
 
+    def admit_window(self, caller: Caller, act: Act, window: str) -> None:
+        self._script("admit_window", act=act)
+        if window != WINDOW:
+            raise Refusal("unknown-window", "There is no such window.")
+        self.admit(caller, act)
+
+    async def windows(self, caller: Caller, after: tuple[int, str] | None, limit: int) -> Body:
+        self._script("windows", after=after, limit=limit)
+        return {"items": self.listed, "next": f"1795341600000000.{WINDOW}"}
+
+    async def coming_windows(self, caller: Caller, count: int) -> Body:
+        self._script("coming_windows", count=count)
+        return {"items": self.coming[:count], "next": None}
+
+    async def add_window(self, caller: Caller, wish: WindowWish) -> Answer:
+        self._script("add_window")
+        self.window_calls.append(("add", wish))
+        return Answer(201, self.added)
+
+    async def approve_window(self, caller: Caller, window: str) -> Answer:
+        self._script("approve_window")
+        self.window_calls.append(("approve", window))
+        return Answer(200, {"id": window})
+
+    async def shorten_window(self, caller: Caller, window: str, end_us: int) -> Answer:
+        self._script("shorten_window")
+        self.window_calls.append(("shorten", end_us))
+        return Answer(200, {"id": window})
+
+    async def cancel_window(self, caller: Caller, window: str) -> Answer:
+        self._script("cancel_window")
+        self.window_calls.append(("cancel", window))
+        return Answer(202, {"id": window, "pending": True})
+
     async def events(
         self,
         caller: Caller,
@@ -214,6 +256,7 @@ class ScriptedHouse:
         return {
             "member": caller.member.id, "name": caller.member.name, "roles": sorted(caller.member.roles),
             "device": {"id": caller.device, "label": caller.label, "address": caller.address},
+            "timezone": "Europe/Paris",
             "notice": {
                 "what is logged": "who asked, when and why, every check, who watched and for how long",
                 "why": "so that each opening of a camera can be accounted for",

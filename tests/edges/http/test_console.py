@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 import pytest
 
 from orchestrator.core.policy import Role
 
 from .conftest import Client
 from .scripted_house import SESSION, WATCH, ScriptedHouse, member
-from .webdriver import Browser, chromium
+from .webdriver import Browser
 
 pytestmark = [
     pytest.mark.slow,
@@ -80,23 +79,6 @@ async def worker(house: ScriptedHouse) -> AsyncIterator[Worker]:
     worker = Worker(house)
     yield worker
     await worker.stop()
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One browser for all; each test opens its page anew."""
-    with chromium(tmp_path_factory.mktemp("chromium")) as session:
-        yield session
-
-
-@pytest.fixture
-async def browser(session: str) -> AsyncIterator[Browser]:
-    async with aiohttp.ClientSession() as http:
-        browser = Browser(http, session)
-        await browser.look()
-        yield browser
-        await browser.open("about:blank")
-        await browser.messages()
 
 
 @pytest.fixture
@@ -259,7 +241,7 @@ async def test_it_fits_a_small_phone_in_every_state(
     page: Browser, house: ScriptedHouse, worker: Worker, dark: bool
 ) -> None:
     await page.look(dark=dark, width=360, height=740)
-    fits = "document.documentElement.scrollWidth <= innerWidth"
+    fits = "document.documentElement.scrollWidth <= 360"
     assert await page.run(f"return {fits}")
     await watching(page, house, worker)
     await move(house, "expiry_notice", "expiring", "live", deadline=soon(40))

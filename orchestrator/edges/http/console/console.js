@@ -1,40 +1,31 @@
 // The page: who is asking, their cameras, the last events, and the notice.
 
 import { CameraView } from "./camera.js";
-import { call, follow, Problem } from "./gateway.js";
+import { call, follow, oneByOne, Problem } from "./gateway.js";
+import { Windows } from "./windows.js";
 import { eventWord, pairs } from "./words.js";
 
 const POLL_MS = 2000;
+const WINDOWS_POLL_MS = 5000;
 const EVENTS_SHOWN = 12;
 const PICTURE_ROLES = ["viewer", "maintainer"];
 const LOG_ROLES = ["reviewer", "maintainer"];
 const QUIET_EVENTS = ["checkpoint"];
+const WINDOW_EVENTS = /^(window_.*|config_loaded)$/;
 
 const at = (id) => document.getElementById(id);
 const views = new Map();
 let roles = [];
-let asking = null;
-let asked = null;
+let windows = null;
 let failures = 0;
 
-// One question at a time; all who ask during one share the next.
-function refresh() {
-  if (!asking) {
-    asking = ask().finally(() => { asking = null; });
-    return asking;
-  }
-  asked ??= asking.then(() => {
-    asked = null;
-    return refresh();
-  });
-  return asked;
-}
-
-async function ask() {
+const refresh = oneByOne(async () => {
   try {
     const { items } = await call("/api/v1/cameras", { limitMs: 4000 });
+    const missed = failures > 0;
     failures = 0;
     trouble("");
+    if (missed) windows.refresh();
     for (const camera of items) {
       const known = views.get(camera.id);
       if (known) known.update(camera);
@@ -48,13 +39,17 @@ async function ask() {
       views.delete(id);
     }
     at("none").hidden = items.length > 0;
+    windows.offer(items.map(({ id }) => id));
   } catch (problem) {
     failures += 1;
     if (problem instanceof Problem) trouble(problem.message);
     else if (failures > 1) trouble("The gateway does not answer. Is the VPN up?");
-    if (problem instanceof Problem || failures > 1) for (const view of views.values()) view.lost(at("trouble").textContent);
+    if (problem instanceof Problem || failures > 1) {
+      for (const view of views.values()) view.lost(at("trouble").textContent);
+      windows.lost(at("trouble").textContent);
+    }
   }
-}
+});
 
 function add(camera) {
   const mayWatch = roles.some((role) => PICTURE_ROLES.includes(role));
@@ -81,6 +76,7 @@ function introduce(me) {
   const parts = typeof me.notice === "string" ? { notice: me.notice } : me.notice ?? {};
   at("notice-text").replaceChildren(...pairs(Object.entries(parts)));
   at("notice").hidden = !at("notice-text").children.length;
+  windows = new Windows(me);
 }
 
 function show(event) {
@@ -110,6 +106,7 @@ async function readLog() {
   await follow(items.at(-1)?.seq ?? after, (event) => {
     show(event);
     views.get(event.camera)?.heard(event);
+    if (WINDOW_EVENTS.test(event.name)) windows.refresh();
   });
 }
 
@@ -125,6 +122,8 @@ async function start() {
   }
   await refresh();
   setInterval(refresh, POLL_MS);
+  windows.refresh();
+  setInterval(windows.refresh, WINDOWS_POLL_MS);
   setInterval(() => views.forEach((view) => { view.tick(); view.lookAtChecks(); }), 1000);
   await readLog();
 }

@@ -47,6 +47,23 @@ export async function call(path, { method = "GET", body, keepalive = false, limi
   return response.status === 204 ? null : response.json();
 }
 
+// `ask`, never two at a time: all who ask during one share the next.
+export function oneByOne(ask) {
+  let asking = null;
+  let asked = null;
+  return function refresh() {
+    if (!asking) {
+      asking = ask().finally(() => { asking = null; });
+      return asking;
+    }
+    asked ??= asking.then(() => {
+      asked = null;
+      return refresh();
+    });
+    return asked;
+  };
+}
+
 export const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // Calls `seen(event)` for each event after `after`, for ever; resumes where it was. `after` is a sequence number.

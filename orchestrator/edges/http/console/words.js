@@ -76,6 +76,16 @@ const HAPPENED = {
   fault_gone: "fault gone",
 };
 
+const STANDINGS = {
+  proposed: "It opens nothing until an approver approves it.",
+  cancelled: "It will not open: it was cancelled.",
+};
+
+const SKIPPED = {
+  "missing-hour": "It will not open: the clocks skip this hour.",
+  "excepted": "It will not open: the configuration excepts this day.",
+};
+
 const plain = (code) => String(code).replaceAll("_", " ").replaceAll("-", " ");
 
 export const isOpen = (camera) => camera.state === "streaming" || camera.state === "expiring";
@@ -103,6 +113,20 @@ export function eventWord(event) {
   const fault = event.data?.fault;
   const limit = name === "expire" && event.data?.limit;
   return [said, fault && faultWord(fault), limit && LIMITS[limit]].filter(Boolean).join(": ").replace(/\.$/, "");
+}
+
+// How a stretch of maintenance windows stands: the chip's tone and word, and what that means.
+export function standingWord({ state, skipped }, begun) {
+  if (state === "approved") return { standing: begun ? "now" : "ahead", chip: begun ? "In force now" : "To come", why: "" };
+  const chip = plain(state).replace(/^./, (c) => c.toUpperCase());
+  return { standing: state, chip, why: SKIPPED[skipped] ?? STANDINGS[state] ?? "It will not open." };
+}
+
+// What the gateway refused, as a sentence; of the JSON pointer before it the person needs nothing.
+export function refusalWord(problem) {
+  if (!problem.code) return "The gateway did not answer: look whether it was done before you try again.";
+  const said = problem.message.replace(/^\/[\w/]*: /, "").replace(/^./, (c) => c.toUpperCase());
+  return /[.!?]$/.test(said) ? said : `${said}.`;
 }
 
 // 75 → "1:15", 3700 → "1:01:40"
