@@ -8,6 +8,7 @@ wanted="
 ffmpeg:ffmpeg
 mosquitto:mosquitto
 mosquitto-clients:mosquitto_pub
+openssl:openssl
 wireguard-go:wireguard-go
 wireguard-tools:wg
 iproute2:ip
@@ -17,6 +18,7 @@ chromium-driver:chromedriver
 sqlite3:sqlite3
 tcpdump:tcpdump
 procps:ps
+systemd:systemd-analyze
 "
 
 missing=()

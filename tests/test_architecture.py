@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -36,6 +37,11 @@ COMPANIONS = {"pydantic_core": "pydantic", "yarl": "aiohttp"}
 
 def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def tracked_files() -> list[Path]:
@@ -71,7 +77,7 @@ def test_no_function_is_longer_than_70_lines() -> None:
     long = [
         f"{name(path)}:{function.lineno} {function.name}"
         for path in MODULES
-        for function in functions(ast.parse(path.read_text()))
+        for function in functions(parsed(path))
         if (function.end_lineno or function.lineno) - function.lineno >= 70
     ]
     assert long == []
@@ -81,7 +87,7 @@ def test_every_module_says_what_it_is_for() -> None:
     written = [
         path for path in MODULES if path.stat().st_size
     ]  # an empty __init__.py only marks a folder of tests
-    silent = [name(path) for path in written if not ast.get_docstring(ast.parse(path.read_text()))]
+    silent = [name(path) for path in written if not ast.get_docstring(parsed(path))]
     assert silent == []
 
 
@@ -91,7 +97,7 @@ def test_every_library_that_is_imported_is_a_declared_dependency() -> None:
     provided_by = packages_distributions()
     undeclared = set()
     for path in PACKAGE:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Import):
                 tops = {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:

@@ -15,6 +15,9 @@ MAY: dict[str, frozenset[Role]] = {
     "extend": frozenset({"maintainer"}),
     "close": PEOPLE,
     "acknowledge": frozenset({"approver"}),
+    "propose": frozenset({"maintainer", "approver"}),
+    "approve": frozenset({"approver"}),
+    "narrow": frozenset({"maintainer", "approver"}),
 }
 WITHOUT_A_PERSON = frozenset({"see", "close"})
 """What the local socket may do (CONTRACT 5): see states and close."""

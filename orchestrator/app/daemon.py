@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from orchestrator.app.boundaries import boundary_of
@@ -22,11 +23,13 @@ from orchestrator.app.house import SiteHouse
 from orchestrator.app.lane_facts import LaneFacts, topics_of
 from orchestrator.app.listener import Listener
 from orchestrator.app.log_facts import LogFacts
+from orchestrator.app.log_publisher import LogPublisher
 from orchestrator.app.log_views import LogViews
 from orchestrator.app.membership import Membership
 from orchestrator.app.publisher import Publisher
 from orchestrator.app.reload import CHANGED, Configuration, config_loaded
 from orchestrator.app.requests import Requests
+from orchestrator.app.windows import WindowDesk
 from orchestrator.app.workshop import FfmpegWorkshop
 from orchestrator.core.camera_state import CameraState
 from orchestrator.core.chain import uuid7
@@ -34,7 +37,6 @@ from orchestrator.core.commands import SERVICE, Why
 from orchestrator.core.events import Event, observation
 from orchestrator.core.moment import SECOND_US
 from orchestrator.core.statechart import Chart
-from orchestrator.core.window import next_boundary
 from orchestrator.edges import systemd
 from orchestrator.edges.clock import now
 from orchestrator.edges.files import ConfigWatch
@@ -47,8 +49,9 @@ from orchestrator.edges.worker.segments import wipe_all
 from orchestrator.resources import folder
 from orchestrator.runtime.blackbox import BlackBox
 from orchestrator.runtime.board import Board, renewed
+from orchestrator.runtime.bookmark import Bookmark
 from orchestrator.runtime.event_store import EventStore, LogError
-from orchestrator.runtime.ledger import CameraStates, Ledger, fold
+from orchestrator.runtime.ledger import Ledger, SiteState, fold
 from orchestrator.runtime.restart import recover
 from orchestrator.runtime.site import Site
 from orchestrator.settings import Changes, Settings
@@ -70,8 +73,8 @@ class Daemon:
         self._settings = settings
         self._chart = Chart((folder("statecharts") / "camera.toml").read_bytes())
         self._board = Board(settings.policy)
-        self._store: EventStore[CameraStates] = EventStore(
-            settings.log.url, site=settings.policy.site, fold=fold, empty={}
+        self._store: EventStore[SiteState] = EventStore(
+            settings.log.url, site=settings.policy.site, fold=fold, empty=SiteState()
         )
         self._stop = asyncio.Event()
         self._boundary: Boundary = boundary_of(lambda: self._settings, self._alarm)
@@ -115,19 +118,11 @@ class Daemon:
 
     async def _serve(self, tasks: asyncio.TaskGroup, box: BlackBox, sockets: list[socket.socket]) -> None:
         self._log_facts = LogFacts(self._board, self._store, now=now)
-        ledger = Ledger(
-            self._store,
-            box,
-            self._chart,
-            lambda: self._board.policy.digest,
-            os.urandom,
-            lambda: self._board.policy.log_patience_us / SECOND_US,
-            self._log_facts.trouble,
-        )
+        ledger = self._make_ledger(box)
         segments = self._settings.worker.segments
         _make_folder(segments)
         await asyncio.to_thread(wipe_all, segments)
-        workshop = FfmpegWorkshop(lambda: self._settings, find_ffmpeg)
+        workshop = FfmpegWorkshop(lambda: self._settings, find_ffmpeg, self._board.window_for)
         boxed = box.entries()
         known = [entry.last_durable for entry in boxed.lines if entry.last_durable]
         contradicted = bool(known) and not await self._store.holds(known)
@@ -146,7 +141,7 @@ class Daemon:
         )
         self._lane = LaneFacts(self._board, site, self._counters, now=now, random=random.random)
         self._board.bus_alive_at_us = self._lane.alive_at_us
-        self._publisher = Publisher(site, self._store, self._lane, now=now)
+        self._publisher = Publisher(site, self._lane, now=now)
         self._log_facts.site = site
         self._configuration = Configuration(
             self._settings.path, self._settings, self._board, site, now, self._apply
@@ -169,7 +164,7 @@ class Daemon:
         self._host_facts.after = self._listener.look
         self._membership.in_doubt = self._host_facts.look_at_boundary
         self._is_built = True
-        site.start(states)
+        await site.start(states)
         if boxed.damaged or contradicted:
             site.close(_tampered(boxed.damaged, contradicted))
         await self._listen(sockets)
@@ -178,6 +173,17 @@ class Daemon:
         systemd.notify("READY=1")
         await self._stop.wait()
         await self._stop_all(site)
+
+    def _make_ledger(self, box: BlackBox) -> Ledger:
+        return Ledger(
+            self._store,
+            box,
+            self._chart,
+            lambda: self._board.policy.digest,
+            os.urandom,
+            lambda: self._board.policy.log_patience_us / SECOND_US,
+            self._log_facts.trouble,
+        )
 
     def _make_house(self, site: Site) -> SiteHouse:
         logs = LogViews(self._store)
@@ -188,6 +194,7 @@ class Daemon:
             logs,
             Requests(site, logs, look_around=self._host_facts.look_around, new_id=_new_id, now=now),
             doorbook,
+            WindowDesk(site, self._store, new_id=_new_id, now=now),
             membership=self._membership,
             hosts=self._hosts,
             new_id=_new_id,
@@ -251,13 +258,14 @@ class Daemon:
         return frozenset(f"{name}:{port}" for name in named) | frozenset(named if port == 80 else ())
 
     def _start_sources(self, tasks: asyncio.TaskGroup, site: Site) -> None:
+        bookmark = Bookmark(self._settings.log.bookmark)
+        log_publisher = LogPublisher(self._store, self._lane, bookmark, random=random.random)
         self._lane.start(self._settings)
         self._schedule = Schedule(
-            site.look,
-            lambda wall_us: next_boundary(self._board.policy.windows, self._board.policy.timezone, wall_us),
-            lambda: now().wall_us,
+            partial(site.look, by="schedule"), self._board.next_window_boundary, lambda: now().wall_us
         )
         self._schedule.start()
+        site.windows.changed = self._schedule.refresh
         watch = ConfigWatch(self._settings.path, self._configuration.on_change)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._configuration.on_change)
         for name, work in (
@@ -268,7 +276,8 @@ class Daemon:
             ("boundary", self._follow_boundary()),
             ("listener", self._listener.keep()),
             ("lane", self._lane.keep_asking()),
-            ("publisher", self._publisher.follow_log()),
+            ("lane-watch", self._lane.keep_watch()),
+            ("log-publisher", log_publisher.run()),
             ("config-watch", watch.run()),
             ("config", self._configuration.run()),
             ("watchdog", self._feed_watchdog()),
@@ -317,6 +326,7 @@ class Daemon:
         await site.stop()
         site.note(observation("service_stopped", SERVICE, data={"signal": "SIGTERM"}))
         await _bounded(site.flush(), "the log did not take the last events; the black box has the closings")
+        await _bounded(site.windows.kept(), "a window that was cancelled or shortened may stand again")
         self._schedule.stop()
         self._lane.publish("status", b"offline", qos=1, retain=True)
         async with asyncio.TaskGroup() as ending:

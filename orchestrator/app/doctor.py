@@ -30,7 +30,7 @@ from orchestrator.runtime.board import Board
 from orchestrator.runtime.event_store.errors import LogError
 from orchestrator.runtime.event_store.reader import open_read_only, stream
 from orchestrator.runtime.event_store.verify import verify
-from orchestrator.runtime.ledger import CameraStates, fold
+from orchestrator.runtime.ledger import CameraStates, SiteState, fold
 from orchestrator.settings import Settings
 
 LOOK_AGAIN_S = 0.5
@@ -54,6 +54,10 @@ class _NothingToShut:
 
     cameras: tuple[str, ...] = ()
 
+    def masked(self, camera: str) -> bool:
+        """Nothing is shown."""
+        return False
+
     def look(self, lane: str | None = None) -> None:
         """Nobody watches."""
 
@@ -66,11 +70,13 @@ async def examine(settings: Settings, wait_s: float) -> Report:
     board = Board(settings.policy)
     board.members = _members(settings)
     board.config = Proof(True, "", f"{settings.path} is valid", "configuration", now().boottime_us)
-    board.log, states = await asyncio.to_thread(_look_at_log, settings.log.database)
+    board.log, known = await asyncio.to_thread(_look_at_log, settings.log.database)
+    board.windows = known.windows
+    board.last_event_wall_us = known.latest_us(settings.policy.require_clock_sync)
     boundary = boundary_of(lambda: settings)
     await boundary.start()
     with ExitStack() as stack:
-        sight = _Sight(settings, board, boundary, states, stack)
+        sight = _Sight(settings, board, boundary, known.cameras, stack)
         sight.look()
         lane = LaneFacts(board, _NothingToShut(), Counter(), now=now, random=random.random, only_listens=True)
         board.bus_alive_at_us = lane.alive_at_us
@@ -101,27 +107,27 @@ def _members(settings: Settings) -> dict[str, Member]:
     }
 
 
-def _look_at_log(database: Path) -> tuple[Proof, CameraStates]:
-    """Whether it takes events, and what it says of each camera."""
+def _look_at_log(database: Path) -> tuple[Proof, SiteState]:
+    """Whether it takes events, and what it says of each camera and window."""
     at_us = now().boottime_us
     if not database.exists():
         parent = database.parent
         good = parent.is_dir() and os.access(parent, os.W_OK)
         detail = f"{database} will be made at the first start" if good else f"{parent} cannot be written"
-        return Proof(good, "log-unwritable", detail, "log", at_us, at_us if good else None), {}
-    states: CameraStates = {}
+        return Proof(good, "log-unwritable", detail, "log", at_us, at_us if good else None), SiteState()
+    known = SiteState()
     try:
         with open_read_only(database) as reader:
             verdict = verify(reader)
             if verdict.word != "broken":
-                states = reduce(fold, stream(reader), states)
+                known = reduce(fold, stream(reader), known)
     except LogError as problem:
-        return Proof(False, "log-unwritable", str(problem), "log", at_us), {}
+        return Proof(False, "log-unwritable", str(problem), "log", at_us), SiteState()
     good = verdict.word != "broken" and os.access(database, os.W_OK)
     why = f"the log is {verdict.word}" if os.access(database, os.W_OK) else f"{database} cannot be written"
     fault = "log-tampered" if verdict.word == "broken" else "log-unwritable"
     said = f"{why}; {verdict.last_seq} events"
-    return Proof(good, fault, said, "log", at_us, at_us if good else None), states
+    return Proof(good, fault, said, "log", at_us, at_us if good else None), known
 
 
 class _Sight:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from orchestrator.app.side_doors import SideDoors, look_for_side_doors
+from orchestrator.core.checks import MEMORY_WAITED_LIMIT_MILLI
 from orchestrator.core.facts import HostSight
 from orchestrator.core.moment import Moment
 from orchestrator.core.policy import HostPolicy
@@ -110,13 +111,16 @@ class HostFacts:
     def _sight(self, reading: HostReading) -> HostSight:
         now_us, limits, before = self._now().boottime_us, self._board.policy.host, self._board.host
         since_us = before.overloaded_since_us if before else None
-        over_us = (since_us or now_us) if _over(reading, limits) else None
+        over_us = (now_us if since_us is None else since_us) if beyond_limits(reading, limits) else None
         return HostSight(
             seen_at_us=now_us,
             load_per_cpu_milli=-1 if reading.load_per_cpu_milli is None else reading.load_per_cpu_milli,
             memory_available_bytes=reading.memory_available_bytes or 0,
             temperature_milli=reading.highest_temperature_milli,
             overloaded_since_us=over_us,
+            cpu_waited_milli=reading.pressure.cpu_milli,
+            memory_waited_milli=reading.pressure.memory_milli,
+            io_waited_milli=reading.pressure.io_milli,
         )
 
     def look_at_boundary(self) -> None:
@@ -187,9 +191,11 @@ class HostFacts:
             orphans.reap()
 
 
-def _over(reading: HostReading, limits: HostPolicy) -> bool:
-    """Whether load, memory or temperature stands beyond its limit; an absent sensor passes."""
+def beyond_limits(reading: HostReading, limits: HostPolicy) -> bool:
+    """Whether load, memory, temperature or the time lost by waiting for memory stands beyond its limit; what
+    a machine has no sensor for, and a kernel does not say, passes."""
     load, memory = reading.load_per_cpu_milli, reading.memory_available_bytes
+    waited = reading.pressure.memory_milli
     hot = reading.highest_temperature_milli
     return (
         load is None
@@ -197,4 +203,5 @@ def _over(reading: HostReading, limits: HostPolicy) -> bool:
         or memory is None
         or memory < limits.min_memory_available_bytes
         or (hot is not None and hot > limits.max_temperature_milli)
+        or (waited is not None and waited > MEMORY_WAITED_LIMIT_MILLI)
     )

@@ -13,10 +13,11 @@ from orchestrator.app.log_views import LogViews
 from orchestrator.app.membership import Membership
 from orchestrator.app.requests import Requests
 from orchestrator.app.views import camera_view, checks_view
+from orchestrator.app.windows import WindowDesk
 from orchestrator.core.commands import Join
 from orchestrator.core.policy import Member
 from orchestrator.core.refusal import Refusal
-from orchestrator.edges.http.ports import Act, Answer, Body, Caller, LiveWatch, TransitionWish
+from orchestrator.edges.http.ports import Act, Answer, Body, Caller, LiveWatch, TransitionWish, WindowWish
 from orchestrator.runtime.site import CameraParts, Site
 
 FRAME_WAIT_S = 3.0
@@ -38,13 +39,14 @@ class SiteHouse:
         logs: LogViews,
         requests: Requests,
         doorbook: DoorBook,
+        windows: WindowDesk,
         *,
         membership: Membership,
         hosts: Callable[[], frozenset[str]],
         new_id: Callable[[], str],
     ) -> None:
         self._site, self._logs, self._requests, self._doorbook = site, logs, requests, doorbook
-        self._membership, self.hosts, self._new_id = membership, hosts, new_id
+        self._desk, self._membership, self.hosts, self._new_id = windows, membership, hosts, new_id
 
     async def caller(self, address: str, port: int) -> Caller:
         """Who is behind a peer address: its device, and the member whose device that is."""
@@ -159,6 +161,39 @@ class SiteHouse:
         """One session."""
         return await self._logs.session(session, caller)
 
+    def admit_window(self, caller: Caller, act: Act, window: str) -> None:
+        """Refusal unless this caller may do that to this window."""
+        self._desk.admit(caller, act, window)
+        self.admit(caller, act)
+
+    async def windows(self, caller: Caller, after: tuple[int, str] | None, limit: int) -> Body:
+        """A page of windows."""
+        return await self._desk.page(caller, after, limit)
+
+    async def coming_windows(self, caller: Caller, count: int) -> Body:
+        """What will really happen."""
+        return await self._desk.coming(caller, count)
+
+    async def add_window(self, caller: Caller, wish: WindowWish) -> Answer:
+        """A one-off window."""
+        self.admit(caller, "propose")
+        return await self._desk.add(caller, wish)
+
+    async def approve_window(self, caller: Caller, window: str) -> Answer:
+        """Approve a window."""
+        self.admit_window(caller, "approve", window)
+        return await self._desk.approve(caller, window)
+
+    async def shorten_window(self, caller: Caller, window: str, end_us: int) -> Answer:
+        """Make a window end earlier."""
+        self.admit_window(caller, "narrow", window)
+        return await self._desk.shorten(caller, window, end_us)
+
+    async def cancel_window(self, caller: Caller, window: str) -> Answer:
+        """Cancel a window."""
+        self.admit_window(caller, "narrow", window)
+        return await self._desk.cancel(caller, window)
+
     async def events(
         self,
         caller: Caller,
@@ -193,6 +228,7 @@ class SiteHouse:
             "cameras": [name for name in self._site.cameras if member.may_see(name)],
             "purposes": [purpose.name for purpose in self._site.board.policy.purposes],
             "site": self._site.board.policy.site,
+            "timezone": self._site.board.policy.timezone,
             "notice": NOTICE,
         }
 

@@ -11,7 +11,7 @@ from orchestrator.core.moment import SECOND_US, Moment
 from orchestrator.runtime.board import Board, renewed
 from orchestrator.runtime.event_store import EventStore
 from orchestrator.runtime.event_store.errors import LogError, LogTampered, Unwritable
-from orchestrator.runtime.ledger import CameraStates
+from orchestrator.runtime.ledger import SiteState
 from orchestrator.runtime.site import Site
 
 PROBE_EVERY_S = 1.0
@@ -20,7 +20,7 @@ PROBE_EVERY_S = 1.0
 class LogFacts:
     """Probes each second. A sight older than `log.patience` proves nothing, whoever is to blame."""
 
-    def __init__(self, board: Board, store: EventStore[CameraStates], *, now: Callable[[], Moment]) -> None:
+    def __init__(self, board: Board, store: EventStore[SiteState], *, now: Callable[[], Moment]) -> None:
         self._board, self._store, self._now = board, store, now
         self.site: Site | None = None
 
@@ -32,9 +32,6 @@ class LogFacts:
         before: Proof = replace(self._board.log, max_age_us=self._board.policy.log_patience_us)
         now_us = self._now().boottime_us
         self._board.log = renewed(before, now_us, good, fault=fault, detail=detail)
-        last = self._store.last
-        if last is not None:
-            self._board.last_event_wall_us = last.sealed.at.wall_us
         if not good and self.site is not None:
             self.site.look()
 
@@ -51,6 +48,16 @@ class LogFacts:
             self._after_a_miss(str(problem))
         else:
             self._put(True, "log-unwritable", "the log takes events")
+            await self._remember_latest()
+
+    async def _remember_latest(self) -> None:
+        """How late it has ever been by the log: a clock that stands before that opens nothing (S25)."""
+        try:
+            site = await self._store.state()
+        except LogError:
+            return
+        board = self._board
+        board.last_event_wall_us = site.latest_us(board.policy.require_clock_sync)
 
     def _after_a_miss(self, detail: str) -> None:
         """A short lock is no fault: the last good sight counts until it is older than the patience."""

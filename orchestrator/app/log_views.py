@@ -13,7 +13,7 @@ from orchestrator.core.refusal import Refusal
 from orchestrator.core.session_view import session_view
 from orchestrator.edges.http.ports import Caller
 from orchestrator.runtime.event_store import EventStore
-from orchestrator.runtime.ledger import CameraStates
+from orchestrator.runtime.ledger import SiteState
 
 OWNERS_KEPT = 4096
 PAGE = 500
@@ -23,7 +23,7 @@ SESSION_EVENTS = 10_000
 class LogViews:
     """Pages of events, transitions and sessions, each only what this caller may read."""
 
-    def __init__(self, store: EventStore[CameraStates]) -> None:
+    def __init__(self, store: EventStore[SiteState]) -> None:
         self._store = store
         self._owners: OrderedDict[str, str] = OrderedDict()
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from orchestrator.core.policy import Member
 from orchestrator.runtime.event_store import EventStore
-from orchestrator.runtime.ledger import CameraStates
+from orchestrator.runtime.ledger import SiteState
 from orchestrator.settings import Settings
 
 
-async def known_members(store: EventStore[CameraStates], settings: Settings) -> Mapping[str, Member]:
+async def known_members(store: EventStore[SiteState], settings: Settings) -> Mapping[str, Member]:
     """Each member by id; ids are made at first sight and kept beside the log, erasable."""
     names = [entry.name for entry in settings.members]
     values = [device.value for entry in settings.members for device in entry.devices]

@@ -15,7 +15,7 @@ from orchestrator.edges.http.ports import Caller
 from orchestrator.edges.vpn.boundary import Boundary, Grant, NotADevice, Peer
 from orchestrator.runtime.board import Board
 from orchestrator.runtime.event_store import EventStore
-from orchestrator.runtime.ledger import CameraStates
+from orchestrator.runtime.ledger import SiteState
 from orchestrator.runtime.site import Site
 from orchestrator.settings import Settings
 
@@ -37,9 +37,7 @@ class Membership:
     """Owns `board.members`. A device that the overlay no longer proves is nobody's until it is seen again:
     its viewers are cut and its session ends (F3)."""
 
-    def __init__(
-        self, board: Board, store: EventStore[CameraStates], boundary: Callable[[], Boundary]
-    ) -> None:
+    def __init__(self, board: Board, store: EventStore[SiteState], boundary: Callable[[], Boundary]) -> None:
         self._board, self._store, self._boundary = board, store, boundary
         self._configured: Mapping[str, Member] = {}
         self._granted: dict[str, Member] = {}

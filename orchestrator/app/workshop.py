@@ -10,7 +10,7 @@ from orchestrator.core import ending
 from orchestrator.core.camera_state import CameraState
 from orchestrator.core.moment import SECOND_US, Moment
 from orchestrator.core.policy import WorkerPolicy
-from orchestrator.core.window import in_window
+from orchestrator.core.window import Span
 from orchestrator.core.worker import Mask, Report, WorkerSpec
 from orchestrator.edges.worker.process import Worker
 from orchestrator.edges.worker.segments import prepare, wipe
@@ -19,10 +19,16 @@ from orchestrator.settings import CameraSettings, Settings
 
 
 class FfmpegWorkshop:
-    """Implements `worker_keeper.Workshop`. `settings` is asked anew for each worker."""
+    """Implements `worker_keeper.Workshop`. `settings` is asked anew for each worker; `window` says which one
+    is open for a camera and a member at a wall time."""
 
-    def __init__(self, settings: Callable[[], Settings], ffmpeg: Callable[[], str]) -> None:
-        self._settings, self._ffmpeg = settings, ffmpeg
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        ffmpeg: Callable[[], str],
+        window: Callable[[str, str, int], Span | None],
+    ) -> None:
+        self._settings, self._ffmpeg, self._window = settings, ffmpeg, window
 
     def make(
         self, state: CameraState, run: int, now: Moment, picture: Picture, report: Callable[[Report], None]
@@ -60,11 +66,27 @@ class FfmpegWorkshop:
             masks=_masks(camera) if purpose is None or purpose.masks else (),
             watermark=session.id if camera.watermark else None,
             outputs=camera.outputs,
-            longest_end_s=_longest_end_us(settings, state, now, rules) / SECOND_US,
+            longest_end_s=self._longest_end_us(settings, state, now, rules) / SECOND_US,
             nice=settings.worker.nice,
             stall_s=rules.stall_us / SECOND_US,
             first_frame_s=rules.first_frame_us / SECOND_US,
         )
+
+    def _longest_end_us(
+        self, settings: Settings, state: CameraState, now: Moment, rules: WorkerPolicy
+    ) -> int:
+        """From now to the latest end this worker could have (S6): the longest session, or the window's."""
+        policy, session = settings.policy, state.session
+        assert session is not None
+        longest_us = ending.longest_us(policy, policy.cameras[state.camera], session.purpose)
+        if session.opened_boottime_us is None:
+            left_us = longest_us + rules.first_frame_us
+        else:
+            left_us = session.opened_boottime_us + longest_us - now.boottime_us
+        span = self._window(state.camera, session.member, now.wall_us)
+        if span is not None:
+            left_us = min(left_us, span.end_us - now.wall_us)
+        return max(SECOND_US, left_us)
 
     async def wipe(self, camera: str) -> bool:
         """Whether nothing of this camera is left in the segment folder."""
@@ -82,18 +104,3 @@ def _masks(camera: CameraSettings) -> tuple[Mask, ...]:
         Mask(m.x_milli / 1000, m.y_milli / 1000, m.width_milli / 1000, m.height_milli / 1000)
         for m in camera.masks
     )
-
-
-def _longest_end_us(settings: Settings, state: CameraState, now: Moment, rules: WorkerPolicy) -> int:
-    """From now to the latest end this worker could have (S6): the longest session, or the window's end."""
-    policy, session = settings.policy, state.session
-    assert session is not None
-    longest_us = ending.longest_us(policy, policy.cameras[state.camera], session.purpose)
-    if session.opened_boottime_us is None:
-        left_us = longest_us + rules.first_frame_us
-    else:
-        left_us = session.opened_boottime_us + longest_us - now.boottime_us
-    span = in_window(policy.windows, policy.timezone, state.camera, now.wall_us)
-    if span is not None:
-        left_us = min(left_us, span.end_us - now.wall_us)
-    return max(SECOND_US, left_us)

@@ -33,12 +33,25 @@ class SwapState:
 
 
 @dataclass(frozen=True, slots=True)
+class Pressure:
+    """How much of the last ten seconds was lost by waiting, in thousandths (Linux PSI). None: not told.
+
+    `cpu_milli`: some task waited for a processor. `memory_milli`, `io_milli`: all that had work waited for
+    memory, for the disk.
+    """
+
+    cpu_milli: int | None
+    memory_milli: int | None
+    io_milli: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class HostReading:
     """One look at the host. None: it could not be read; a temperature is None without any sensor.
 
     `load_per_cpu_milli` is the load of the last minute over `cpus`, in thousandths. `core_pattern` says where
     the kernel puts core files; `core_limit_bytes` is our own limit for them (-1: none), which a pattern that
-    begins with `|` does not obey.
+    begins with `|` does not obey. `pressure` is the kernel's own word on who waits for what.
     """
 
     load_per_cpu_milli: int | None
@@ -48,6 +61,7 @@ class HostReading:
     swap: SwapState
     core_pattern: str | None
     core_limit_bytes: int
+    pressure: Pressure
 
 
 def look(proc: Path = _PROC, sys: Path = _SYS) -> HostReading:
@@ -61,6 +75,11 @@ def look(proc: Path = _PROC, sys: Path = _SYS) -> HostReading:
         swap=swap_state(proc, sys),
         core_pattern=_text(proc / "sys/kernel/core_pattern"),
         core_limit_bytes=resource.getrlimit(resource.RLIMIT_CORE)[0],
+        pressure=Pressure(
+            _waited_milli(proc, "cpu", "some"),
+            _waited_milli(proc, "memory", "full"),
+            _waited_milli(proc, "io", "full"),
+        ),
     )
 
 
@@ -104,6 +123,17 @@ def _load_milli(proc: Path, cpus: int) -> int | None:
         return round(float(text.split()[0]) * 1000 / cpus) if text else None
     except ValueError:
         return None
+
+
+def _waited_milli(proc: Path, resource_name: str, who: str) -> int | None:
+    for line in (_text(proc / "pressure" / resource_name) or "").splitlines():
+        kind, _, rest = line.partition(" avg10=")
+        if kind == who:
+            try:
+                return round(float(rest.split()[0]) * 10)
+            except (ValueError, IndexError, OverflowError):
+                return None
+    return None
 
 
 def _memory_available_bytes(proc: Path) -> int | None:

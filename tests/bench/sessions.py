@@ -25,7 +25,7 @@ from orchestrator.core.events import (
 )
 from orchestrator.core.moment import Moment, rfc3339
 from orchestrator.runtime.event_store import EventStore
-from orchestrator.runtime.ledger import CameraStates, fold
+from orchestrator.runtime.ledger import SiteState, fold
 
 SITE = "lot-e2e"
 BEGIN_US = 1_767_225_600_000_000
@@ -114,9 +114,9 @@ def sealed_events() -> Iterator[Sealed]:
             at_us += EVENT_EVERY_US
 
 
-def store_at(path: Path) -> EventStore[CameraStates]:
+def store_at(path: Path) -> EventStore[SiteState]:
     """The event store as the daemon has it, not open yet."""
-    return EventStore(f"sqlite:///{path}", site=SITE, fold=fold, empty={})
+    return EventStore(f"sqlite:///{path}", site=SITE, fold=fold, empty=SiteState())
 
 
 def write_log(path: Path, count: int) -> None:

@@ -21,7 +21,7 @@ from orchestrator.runtime.event_store.rows import columns_of
 from orchestrator.runtime.event_store.schema import VERSION_1
 from orchestrator.runtime.event_store.thread import LogThread
 from orchestrator.runtime.event_store.writer import LogWriter
-from orchestrator.runtime.ledger import CameraStates, fold
+from orchestrator.runtime.ledger import SiteState, fold
 from tests.bench.figures import Aim, Report, Row, microseconds
 from tests.bench.sessions import SITE, sealed_events, store_at
 from tests.e2e.parts import segment_root
@@ -83,8 +83,13 @@ class Sides:
 async def side_by_side(folder: Path, events: list[Sealed]) -> Sides:
     """Each event to all three, one after the other, in the same folder."""
     sides, store, other = Sides(), store_at(folder / "ours.db"), Raw(folder / "raw.db")
-    writer: LogWriter[CameraStates] = LogWriter(
-        folder / "inline.db", site=SITE, fold=fold, empty={}, random=os.urandom, committed=lambda: None
+    writer: LogWriter[SiteState] = LogWriter(
+        folder / "inline.db",
+        site=SITE,
+        fold=fold,
+        empty=SiteState(),
+        random=os.urandom,
+        committed=lambda: None,
     )
     await store.open()
     writer.open()

@@ -52,6 +52,7 @@ source = "http://127.0.0.1:{camera_port}/mjpeg/{name}"
 max_session = "{max_session}"
 expiry_notice = "{expiry_notice}"
 idle_close = "{idle_close}"
+{camera_more}
 """
 
 # The clock, the swap and the load are the test machine's own; all else that is not here is the default.
@@ -71,13 +72,15 @@ settle = "{boundary_settle}"
 [local]
 socket = "{socket}"
 [policy]
-require_clock_sync = false
+require_clock_sync = {require_clock_sync}
+two_people = {two_people}
 [mqtt]
 host = "127.0.0.1"
 port = {broker_port}
 username = "volet"
 password_file = "{password_file}"
-trust = "acl"
+trust = "{trust}"
+{tls}
 [lanes.entry]
 settle = "{lane_settle}"
 [[lanes.entry.rules]]
@@ -109,6 +112,7 @@ name = "alignment"
 [[purposes]]
 name = "vision-debug"
 waive = ["no-vehicle"]
+{debug_more}
 [worker]
 segments = "{segments}"
 allow_swap = true
@@ -126,6 +130,12 @@ new_per_minute = {new_per_minute}
 """
 
 DEFAULTS = {
+    "camera_more": "",
+    "debug_more": "",
+    "trust": "acl",
+    "require_clock_sync": "false",
+    "two_people": "false",
+    "tls": "",
     "boundary_settle": "500ms",
     "lane_settle": "1s",
     "quiet_for": "1s",
@@ -138,6 +148,10 @@ DEFAULTS = {
     "members": MEMBERS,
     "windows": ALWAYS,
 }
+
+
+SOON = {"boundary_settle": "0s", "lane_settle": "200ms", "quiet_for": "200ms"}
+"""Opens as soon as the lane has been heard, for tests that are about something else."""
 
 
 def text_of(values: dict[str, str], camera_port: int, cameras: tuple[str, ...]) -> str:

@@ -34,6 +34,7 @@ def make_gateway(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Mak
 
 
 def _made(folder: Path, segments: Path | None = None, **settings: str) -> Gateway:
+    """A gateway in a folder that it makes, not started."""
     folder.mkdir(mode=0o700)
     return Gateway(folder, segments or segment_root(), **settings)
 

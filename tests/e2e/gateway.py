@@ -40,6 +40,7 @@ class Gateway(Parts):
         super().__init__(folder, segments, **settings)
         self.follower: Follower | None = None
         self._viewers: list[Viewer] = []
+        self._at_first = dict(self.values)
 
     def start(self, launcher: Sequence[str] = DAEMON) -> None:
         """Everything, and wait until the daemon listens."""
@@ -206,16 +207,44 @@ class Gateway(Parts):
         """Until a figure of the site stands there."""
         _until(lambda: self.get("/metrics"), lambda text: f"\n{name} {value}\n" in text)
 
-    def wait_check(self, check: str, *, passes: bool, camera: str = "cam1") -> None:
+    def checks(self, camera: str = "cam1") -> dict[str, Body]:
+        """The checks as of now, by id."""
+        return {one["id"]: one for one in self.get(f"/api/v1/cameras/{camera}/checks")["checks"]}
+
+    def wait_check(
+        self, check: str, *, passes: bool, camera: str = "cam1", timeout_s: float = LIMIT_S
+    ) -> None:
         """Until this check passes, or does not."""
-        _until(
-            lambda: self.get(f"/api/v1/cameras/{camera}/checks")["checks"],
-            lambda checks: {one["id"]: one["passed"] for one in checks}[check] is passes,
-        )
+        _until(lambda: self.checks(camera), lambda checks: checks[check]["passed"] is passes, timeout_s)
+
+    def wait_detail(self, check: str, text: str) -> None:
+        """Until this check says so."""
+        _until(lambda: self.checks()[check]["detail"], lambda detail: text in detail)
+
+    def wait_lane_free(self, camera: str = "cam1") -> None:
+        """The sensor says again that nobody is there, until that is proven and settled."""
+
+        def said_again() -> dict[str, bool]:
+            self.lane.say("present 0")
+            found = self.get(f"/api/v1/cameras/{camera}/checks")["checks"]
+            return {check["id"]: check["passed"] for check in found if check["id"].startswith("lane-")}
+
+        _until(said_again, lambda lane: all(lane.values()))
 
     def wait_configured(self) -> None:
         """Until a valid configuration is in force."""
         _until(lambda: self.ask("GET", "/readyz").body["dependencies"]["config"], lambda part: part["ready"])
+
+    def wait_windows(self, *names: str) -> None:
+        """Until the recurring windows of the configuration in force are called so."""
+        _until(
+            lambda: {item["name"] for item in self.get("/api/v1/windows")["items"] if item["recurring"]},
+            lambda found: found == set(names),
+        )
+
+    def wait_roles(self, source: str, *roles: str) -> None:
+        """Until the member at that address has these roles."""
+        _until(lambda: self.get("/api/v1/me", source=source)["roles"], lambda found: found == sorted(roles))
 
     def wait_no_workers(self, timeout_s: float = LIMIT_S) -> None:
         """Until no worker of ours is left, whether anybody still knows it or not."""
@@ -244,7 +273,7 @@ class Gateway(Parts):
     def restore(self) -> None:
         """As it was at the start, whatever a test has left: its file, its lane, and shut."""
         self.cameras = CAMERAS
-        self.write_configuration(**{key: DEFAULTS[key] for key in DEFAULTS})
+        self.write_configuration(**{key: self._at_first[key] for key in DEFAULTS})
         self.folder.chmod(0o700)
         self.wait_configured()
         self.pause_broker(False)

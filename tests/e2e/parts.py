@@ -15,15 +15,22 @@ from tests.e2e.processes import Process, free_port, python
 MOSQUITTO = "/usr/sbin/mosquitto"
 BROKER_PASSWORD = "correct horse"
 DAEMON = ("-m", "orchestrator")
+LANE = ("-m", "orchestrator.demo.lane")
 MOSQUITTO_CONF = """
 per_listener_settings true
 log_dest stderr
+log_type error
+log_type warning
+log_type notice
+log_type information
+log_type subscribe
 user root
 persistence true
 persistence_location {folder}/
 listener {port} 127.0.0.1
 allow_anonymous false
 password_file {passwords}
+{lines}
 listener {lane_port} 127.0.0.1
 allow_anonymous true
 """
@@ -42,6 +49,8 @@ class Parts:
         self.password_file = folder / "broker-password"
         self.cameras: tuple[str, ...] = CAMERAS
         self.beat_every_s = 0.5
+        self.broker_lines: tuple[str, ...] = ()
+        """What Mosquitto's file says besides of the listener that is ours."""
         self.values = {
             **DEFAULTS,
             "database": str(folder / "events.db"),
@@ -60,6 +69,7 @@ class Parts:
         self.broker: Process
         self.camera: Process
         self.lane: Process
+        self.witness: Process
         self.daemon: Process
 
     def stop_processes(self) -> None:
@@ -88,7 +98,11 @@ class Parts:
         conf = self.folder / "mosquitto.conf"
         conf.write_text(
             MOSQUITTO_CONF.format(
-                folder=store, port=self.broker_port, lane_port=self.lane_port, passwords=passwords
+                folder=store,
+                port=self.broker_port,
+                lane_port=self.lane_port,
+                passwords=passwords,
+                lines="\n".join(self.broker_lines),
             )
         )
         self.broker = self._begin("broker", [MOSQUITTO, "-c", str(conf)])
@@ -104,9 +118,32 @@ class Parts:
         self.broker.stop()
         self.start_broker()
 
+    def forget_retained(self) -> None:
+        """Take away what a broker that was stopped has saved."""
+        (self.folder / "broker" / "mosquitto.db").unlink()
+
+    def start_site_broker(self) -> None:
+        """The broker that the site has: amqtt, anonymous, without a memory; for us and the lane alike."""
+        self.lane_port = self.broker_port
+        command = python("-m", "orchestrator.demo.broker", f"--port={self.broker_port}")
+        self.broker = self._begin("broker", command)
+        self.broker.wait_json("port")
+
     def pause_broker(self, paused: bool) -> None:
         """SIGSTOP or SIGCONT."""
         self.broker.kill(signal.SIGSTOP if paused else signal.SIGCONT)
+
+    def start_witness(self) -> None:
+        """Somebody who hears all that we publish: the broker keeps for him what comes while it is away."""
+        whom = f"-h 127.0.0.1 -p {self.lane_port} -i witness -q 1 --disable-clean-session".split()
+        what = ["-t", "parking/stream/#", "-F", "%t %p", "-d"]
+        self.witness = self._begin("witness", ["stdbuf", "-oL", "mosquitto_sub", *whom, *what])
+        self.witness.wait_line(lambda line: "received SUBACK" in line)
+
+    def witnessed(self, below: str) -> list[str]:
+        """What came on that topic below the prefix, in order."""
+        said = [line.partition(" ") for line in list(self.witness.lines)]
+        return [payload for topic, _, payload in said if topic == f"parking/stream/{below}"]
 
     def start_camera(self) -> None:
         """The MJPEG server that speaks like the vision service."""
@@ -126,10 +163,10 @@ class Parts:
         connection = connection_from("127.0.0.1", ("127.0.0.1", self.camera_port))
         assert asked(connection, "POST", "/control", order).status == 200
 
-    def start_lane(self) -> None:
+    def start_lane(self, launcher: Sequence[str] = LANE) -> None:
         """Sensor, barrier and lift."""
         interval = f"--interval={self.beat_every_s}"
-        command = python("-m", "orchestrator.demo.lane", f"--port={self.lane_port}", interval)
+        command = python(*launcher, f"--port={self.lane_port}", interval)
         self.lane = self._begin("lane", command)
         self.lane.wait_json("connected")
 

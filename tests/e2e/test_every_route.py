@@ -14,7 +14,7 @@ from aiohttp.web import UrlDispatcher
 
 from orchestrator.edges.http.routes import routes
 from tests.e2e.client import connection_from, local_connection
-from tests.e2e.configuration import MAINTAINER
+from tests.e2e.configuration import ALWAYS, MAINTAINER
 from tests.e2e.conftest import MakeGateway
 from tests.e2e.follower import Follower, name_of, told
 from tests.e2e.gateway import Flow, Gateway
@@ -52,7 +52,9 @@ devices = [{{ label = "a", address = "{address}" }}]
 """
 MEMBERS += "".join(ALONE.format(role=role, address=PEOPLE[role]) for role in ROLES)
 
+NIGHTS = '[[windows]]\nname = "nights"\ncameras = ["cam2"]\ncron = "0 3 * * *"\nduration = "1h"\n'
 CODES = {
+    "window": (404, "unknown-window"), "invalid": (422, "invalid-body"),
     "cam": (404, "unknown-camera"), "watch": (404, "unknown-watch"), "session": (404, "unknown-session"),
     "shut": (404, "shut"), "path": (404, "not-found"), "method": (405, "method-not-allowed"),
     "role": (403, "role-required"), "vpn": (403, "vpn-only"), "state": (409, "not-permitted"),
@@ -61,7 +63,7 @@ CODES = {
 # What each is answered about cam2, which its maintainer has opened and watches: a status, or a problem.
 # In brackets: allowed and with an effect, so it is not done among the others, but by itself further below.
 # A path without a leading slash lies below /api/v1/.
-ALWAYS = """
+EITHER = """
 monitor viewer  approver reviewer cam1    cam2    phone   socket
 200     200     200      200      200     200     200     vpn    GET /
 200     200     200      200      200     200     200     vpn    GET /console/{file}
@@ -78,11 +80,11 @@ role    role    role     200      200     200     200     vpn    GET sessions
 session session session  200      session 200     200     vpn    GET sessions/{session}
 role    role    role     200      200     200     200     vpn    GET events
 role    role    role     200      200     200     200     vpn    GET events/stream
-role    later   later    later    later   later   later   vpn    GET windows
-role    later   later    later    later   later   later   vpn    POST windows
-role    later   later    later    later   later   later   vpn    PATCH windows/{window}
-role    later   later    later    later   later   later   vpn    DELETE windows/{window}
-role    later   later    later    later   later   later   vpn    POST windows/{window}/approve
+role    200     200      200      200     200     200     vpn    GET windows
+role    role    invalid  role     invalid invalid invalid vpn    POST windows
+role    role    invalid  role     window  invalid invalid vpn    PATCH windows/{window}
+role    role    200      role     window  200     200     vpn    DELETE windows/{window}
+role    role    state    role     window  role    role    vpn    POST windows/{window}/approve
 role    later   later    later    later   later   later   vpn    GET openapi.json
 path    path    path     path     path    path    path    path   GET /nowhere
 path    path    path     path     path    path    path    path   POST camera/{camera}
@@ -158,6 +160,8 @@ class House:
     flow: Flow
     deadline: str
     segment: int = 0
+    window: str = ""
+    """A coming for cam2 alone, which its maintainer has cancelled: to cancel it again changes nothing."""
 
     @property
     def watch(self) -> str:
@@ -174,7 +178,7 @@ class House:
         """That request of that row by that person."""
         path = row.path.format(
             camera=camera, watch=self.watch, session=self.flow.session, number=self.segment,
-            file="console.js", window="weekly-alignment",
+            file="console.js", window=self.window,
         )  # fmt: skip
         sources = {"nobody": "127.0.0.99", "gateway": self.gateway.address} | PEOPLE
         if who == "socket":
@@ -210,7 +214,7 @@ def _rows(table: str) -> list[Row]:
     return rows
 
 
-WHILE_OPEN, WHILE_SHUT = _rows(ALWAYS + OPEN.split("\n", 2)[2]), _rows(ALWAYS + SHUT.split("\n", 2)[2])
+WHILE_OPEN, WHILE_SHUT = _rows(EITHER + OPEN.split("\n", 2)[2]), _rows(EITHER + SHUT.split("\n", 2)[2])
 ALLOWED = [
     pytest.param(who, row, int(cell.strip("()")), id=f"{who}-{row}")
     for row in WHILE_OPEN
@@ -226,12 +230,16 @@ def _every_route() -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def house(make_shared_gateway: MakeGateway) -> House:
-    gateway = make_shared_gateway(members=MEMBERS, max_session="5m", max_per_camera="16")
+    settings = {"members": MEMBERS, "max_session": "5m", "max_per_camera": "16", "windows": ALWAYS + NIGHTS}
+    gateway = make_shared_gateway(**settings)
     gateway.start()
     flow = gateway.flow("cam2", source=OWNER, duration_s=200)
     deadline = gateway.get("/api/v1/cameras/cam2")["deadline"]
     house = House(gateway, flow, deadline)
     playlist = gateway.wait_served(flow.path.replace("stream.mp4", "index.m3u8"), source=OWNER)
+    comings = gateway.get("/api/v1/windows?limit=10000", source=OWNER)["items"]
+    house.window = next(each["id"] for each in reversed(comings) if each["name"] == "nights")
+    assert gateway.ask("DELETE", f"/api/v1/windows/{house.window}", source=OWNER).status == 200
     house.segment = int(re.findall(r"^(\d+)\.ts$", playlist, re.MULTILINE)[-1])
     return house
 
@@ -301,6 +309,7 @@ def test_after_all_that_the_session_is_as_its_maintainer_left_it(house: House) -
     assert [(name_of(e), e["camera"], e["actor"]["id"]) for e in by_people] == [
         ("request", "cam2", owner),
         ("viewer_joined", "cam2", owner),
+        ("window_cancelled", None, owner),
     ], told(by_people)
     denied = {e["data"]["code"] for e in gateway.events() if name_of(e) == "denied"}
     assert denied == {"unknown-device", "own-address", "role-required"}

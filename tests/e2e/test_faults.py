@@ -84,18 +84,6 @@ def test_an_old_retained_heartbeat_never_opens_it(own_gateway: Gateway, incident
     incident.leaves_no_trace_and_opens_again()
 
 
-def test_a_broker_that_hangs_shuts_it_within_the_lease(gateway: Gateway, incident_of: Begin) -> None:
-    """F8: half-open TCP; the link still looks well when the lease ends."""
-    incident = incident_of(gateway, "broker hangs (SIGSTOP, lease 3 s)")
-    incident.inject(lambda: gateway.pause_broker(True))
-    closing = incident.shuts("fault", "lane-unknown")
-    assert at_us(closing) - incident.injected_us <= 3_500_000
-    incident.is_proven()
-    gateway.pause_broker(False)
-    gateway.lane.say("present 0")
-    incident.leaves_no_trace_and_opens_again()
-
-
 def test_a_configuration_that_is_not_valid_shuts_it(gateway: Gateway, incident_of: Begin) -> None:
     """F13."""
     incident = incident_of(gateway, "configuration invalid")
