@@ -1,22 +1,19 @@
-"""Canonical bytes, hashes and links: what makes a row of the log evidence (CONTRACT 7, S12)."""
+"""Hashes, links and shapes: what makes a row of the log evidence (CONTRACT 7, S12)."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import product
 from operator import itemgetter
-from typing import Any, NoReturn, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
+from orchestrator.core.canonical import NotCanonical, canonical, decoded, is_canonical
 from orchestrator.core.events import SCHEMA, Actor, Event, Place, Record, Sealed
 from orchestrator.core.moment import Moment, parse_rfc3339, rfc3339
 
-LIMIT_INTEGER = 2**53
-"""Integers of a canonical value lie strictly between this and its negative (RFC 8785)."""
-LIMIT_DEPTH = 32
-"""How many lists and objects may lie within each other."""
 GENESIS = "sha256:" + "0" * 64
 """The `prev` of the first event."""
 
@@ -25,24 +22,8 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ACTOR_KINDS = frozenset(get_args(get_type_hints(Actor)["kind"]))
 
 
-class NotCanonical(ValueError):
-    """A value that has no canonical bytes here; `path` is its JSON path, such as `$.data.age_ms`."""
-
-    def __init__(self, path: str, why: str) -> None:
-        super().__init__(f"{path}: {why}")
-        self.path = path
-
-
 class BrokenRecord(ValueError):
     """Bytes that are not an event of this log, or not the next one; the message says why."""
-
-
-def canonical(value: object) -> bytes:
-    """The RFC 8785 bytes of strings, booleans, null, integers below 2^53, lists and ASCII-keyed objects.
-
-    Raises NotCanonical naming the JSON path of the first thing that is anything else.
-    """
-    return _ENCODER.encode(_plain(value, "$", 0)).encode()
 
 
 def digest(data: bytes) -> str:
@@ -110,7 +91,18 @@ def read_body(canonical_bytes: bytes, hash: str) -> dict[str, Any]:  # noqa: A00
     found = digest(canonical_bytes)
     if found != hash:
         raise BrokenRecord(f"its bytes have the hash {found}, but {hash} is written beside them")
-    value = _decoded(canonical_bytes)
+    return shaped(canonical_bytes)
+
+
+def shaped(canonical_bytes: bytes) -> dict[str, Any]:
+    """The event object that these bytes are, whatever hash they have; BrokenRecord unless its shape is known.
+
+    That the bytes are the canonical ones is `check_canonical`'s question.
+    """
+    try:
+        value = decoded(canonical_bytes)
+    except ValueError as error:
+        raise BrokenRecord(f"its bytes are not JSON of our kind: {error}") from None
     if not isinstance(value, dict):
         raise BrokenRecord("it is not an object")
     kind = value.get("type")
@@ -122,41 +114,52 @@ def read_body(canonical_bytes: bytes, hash: str) -> dict[str, Any]:  # noqa: A00
     if tuple(map(type, shape.values(value))) not in shape.allowed:
         wrong = next(key for key, kinds in shape.kinds.items() if type(value[key]) not in kinds)
         raise BrokenRecord(f"{wrong} is {value[wrong]!r}")
+    _check_values(value)
+    return value
+
+
+def _check_values(value: Mapping[str, Any]) -> None:
     if value["schema"] != SCHEMA:
         raise BrokenRecord(f"its schema is {value['schema']}; this program knows {SCHEMA}")
     actor = value["actor"]
-    if actor.keys() != {"kind", "id"} or actor["kind"] not in _ACTOR_KINDS or type(actor["id"]) is not str:
+    if len(actor) != 2 or actor.get("kind") not in _ACTOR_KINDS or type(actor.get("id")) is not str:
         raise BrokenRecord(f"actor is {actor!r}")
     for key in ("prev", "details"):
         if value[key] is not None and not _DIGEST.fullmatch(value[key]):
             raise BrokenRecord(f"{key} is {value[key]!r}, not a digest")
-    return value
 
 
 def record_of(event_body: Mapping[str, Any], canonical_bytes: bytes, hash: str) -> Record:  # noqa: A002
     """The Record of an object that `read_body` has checked."""
-    wall_us = _wall_us(event_body["at"])
     source = target = None
     if event_body["type"] == "transition":
-        name = event_body["trigger"]
-        source = Place(event_body["from"], event_body["from_substate"])
-        target = Place(event_body["to"], event_body["to_substate"])
-    else:
-        name = event_body["name"]
+        source = _place(event_body["from"], event_body["from_substate"])
+        target = _place(event_body["to"], event_body["to_substate"])
     actor = event_body["actor"]
     event = Event(
         event_body["type"],
-        name,
-        Actor(actor["kind"], actor["id"]),
+        name_of(event_body),
+        _actor(actor["kind"], actor["id"]),
         event_body["camera"],
         event_body["session"],
         source,
         target,
         event_body["data"],
     )
+    wall_us = wall_us_of(event_body)
     at = Moment(wall_us, event_body["boottime_us"], event_body["clock_synchronised"], event_body["boot"])
     sealed = Sealed(event, event_body["id"], at, event_body["chart"], event_body["config"])
     return Record(event_body["seq"], sealed, event_body["prev"], hash, canonical_bytes)
+
+
+_place = lru_cache(maxsize=64)(Place)
+_actor = lru_cache(maxsize=256)(Actor)
+
+
+def name_of(event_body: Mapping[str, Any]) -> str:
+    """The trigger of a transition, the name of an observation."""
+    name: str = event_body["trigger" if event_body["type"] == "transition" else "name"]
+    return name
 
 
 def parse(canonical_bytes: bytes, hash: str) -> Record:  # noqa: A002
@@ -168,27 +171,25 @@ def parse(canonical_bytes: bytes, hash: str) -> Record:  # noqa: A002
     return record_of(read_body(canonical_bytes, hash), canonical_bytes, hash)
 
 
-def check_canonical(canonical_bytes: bytes) -> None:
-    """BrokenRecord unless these bytes are exactly the canonical form of what they say."""
-    value = _decoded(canonical_bytes)
-    try:
-        # ASCII bytes hold ASCII keys and no surrogate, so the walk of `canonical` could find nothing.
-        again = _ENCODER.encode(value).encode() if canonical_bytes.isascii() else canonical(value)
-    except (ValueError, RecursionError) as error:
-        raise BrokenRecord(f"its bytes are not canonical JSON: {error}") from None
-    if again != canonical_bytes:
+def check_canonical(canonical_bytes: bytes, event_body: Mapping[str, Any]) -> None:
+    """BrokenRecord unless these bytes are exactly the canonical form of that object, which `read_body` made
+    of them."""
+    if not is_canonical(canonical_bytes, event_body):
         raise BrokenRecord("its bytes are JSON, but not the canonical form of it")
 
 
-def check_link(previous_hash: str, previous_seq: int, record: Record) -> None:
-    """BrokenRecord unless `record` follows that event; GENESIS and 0 stand before the first."""
-    if record.seq != previous_seq + 1:
-        raise BrokenRecord(f"event {record.seq} follows event {previous_seq}: the sequence has a gap")
-    if record.prev != previous_hash:
-        raise BrokenRecord(f"it follows {record.prev}, but the event before it has the hash {previous_hash}")
+def check_link(previous_hash: str, previous_seq: int, seq: int, prev: str) -> None:
+    """BrokenRecord unless event `seq`, which names `prev`, follows that one; before the first stand GENESIS
+    and 0."""
+    if seq != previous_seq + 1:
+        raise BrokenRecord(f"event {seq} follows event {previous_seq}: the sequence has a gap")
+    if prev != previous_hash:
+        raise BrokenRecord(f"it follows {prev}, but the event before it has the hash {previous_hash}")
 
 
-def _wall_us(text: str) -> int:
+def wall_us_of(event_body: Mapping[str, Any]) -> int:
+    """When it happened, UTC in microseconds; BrokenRecord when `at` is no time as we write it."""
+    text = event_body["at"]
     if not _AT.fullmatch(text):
         raise BrokenRecord(f"at is {text!r}, not a time in UTC with microseconds")
     try:
@@ -196,63 +197,6 @@ def _wall_us(text: str) -> int:
     except ValueError as error:
         raise BrokenRecord(f"at is {text!r}: {error}") from error
 
-
-def _plain(value: object, path: str, depth: int) -> object:
-    """`value` in the types that the encoder knows, checked."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _text(value, path)
-    if isinstance(value, int):
-        if not -LIMIT_INTEGER < value < LIMIT_INTEGER:
-            raise NotCanonical(path, f"{value} is beyond 2^53; use a coarser unit or a string")
-        return value
-    if depth >= LIMIT_DEPTH:
-        raise NotCanonical(path, f"nested deeper than {LIMIT_DEPTH}")
-    if isinstance(value, Mapping):
-        return {_key(key, path): _plain(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
-    if isinstance(value, float):
-        raise NotCanonical(path, f"{value!r} is not an integer; put the unit into the name, as in age_ms")
-    raise NotCanonical(path, f"a {type(value).__name__} has no place in an event")
-
-
-def _text(value: str, path: str) -> str:
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise NotCanonical(path, "a lone surrogate is not text") from None
-    return value
-
-
-def _key(key: object, path: str) -> str:
-    if not isinstance(key, str) or not key.isascii():
-        raise NotCanonical(path, f"the key {key!r} is not ASCII text")
-    return key
-
-
-def _decoded(data: bytes) -> object:
-    try:
-        return _DECODER.decode(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise BrokenRecord(f"its bytes are not JSON of our kind: {error}") from None
-
-
-def _integer(text: str) -> int:
-    value = int(text)
-    if not -LIMIT_INTEGER < value < LIMIT_INTEGER:
-        raise ValueError(f"the integer {text} is beyond 2^53")
-    return value
-
-
-def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not an integer")
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
-_DECODER = json.JSONDecoder(parse_float=_refuse, parse_int=_integer, parse_constant=_refuse)
 
 _TEXT, _MAYBE = (str,), (str, type(None))
 _COMMON: Mapping[str, tuple[type, ...]] = {

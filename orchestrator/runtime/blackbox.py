@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orchestrator.core.chain import canonical, digest
+from orchestrator.core.canonical import canonical
+from orchestrator.core.chain import digest
 from orchestrator.core.events import Actor, Event, Place, Sealed
 from orchestrator.core.moment import Moment
 

@@ -8,7 +8,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from orchestrator.core.chain import canonical, digest
+from orchestrator.core.canonical import canonical
+from orchestrator.core.chain import digest
 from orchestrator.core.policy import (
     Backoff,
     CameraPolicy,

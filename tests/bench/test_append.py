@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.chain import GENESIS, body, canonical, digest, parse
+from orchestrator.core.canonical import canonical
+from orchestrator.core.chain import GENESIS, body, digest, parse, shaped
 from orchestrator.core.events import Record, Sealed
 from orchestrator.runtime.event_store.files import LogFiles
 from orchestrator.runtime.event_store.rows import columns_of
@@ -99,7 +100,8 @@ async def side_by_side(folder: Path, events: list[Sealed]) -> Sides:
             [record] = await store.append([sealed])
             sides.ours.append(time.perf_counter() - began)
             sides.inline.append(spent(partial(writer.append, [sealed], None)))
-            row, personal = tuple(columns_of(record).values()), personal_row(sealed)
+            row = columns_of(shaped(record.canonical), record.canonical, record.hash)
+            personal = personal_row(sealed)
             sides.raw.append(spent(partial(other.append, row, personal)))
             sides.records.append(record)
         assert store.last is not None

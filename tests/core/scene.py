@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.camera import decide, reason_to_shut
 from orchestrator.core.camera_state import CameraState, evolve
-from orchestrator.core.chain import canonical
+from orchestrator.core.canonical import canonical
 from orchestrator.core.commands import Closing, Command, Gone, Join, Leave, Look, Reported, Request, Why
 from orchestrator.core.events import Actor, Event, Record, Sealed
 from orchestrator.core.facts import Facts, HostSight, Proof

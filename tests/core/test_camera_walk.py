@@ -1,13 +1,12 @@
 """Thousands of steps of the real `decide` and `evolve` on facts that come and go: what must hold, holds.
 
-A search breadth first over what is asked and what goes wrong, then long weighted walks (FIELD 11).
+Long weighted walks, as long as a search to the end cannot be (tests/model; FIELD 11).
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -160,43 +159,6 @@ def _take(world: World, step: str) -> None:
     before, count = world.state, len(world.records)
     STEPS[step][1](world)
     check(world, before, world.records[count:])
-
-
-def _shape(world: World) -> tuple[object, ...]:
-    """What makes two worlds the same for the search: time and history left out."""
-    state, session = world.state, world.state.session
-    return (
-        state.place,
-        state.locks,
-        world.child,
-        state.cool_down_left_us(world.now) > 0,
-        session and (session.run, session.running, len(session.failures), len(session.viewers)),
-        session and session.retry_at_us is not None,
-        world.facts.interface.good,
-        world.facts.listener.good,
-        [rule.value for rule in world.facts.lane.rules].__repr__(),
-    )
-
-
-def test_a_search_over_all_that_can_be_asked_and_go_wrong_finds_no_illegal_state() -> None:
-    """S1, S2, S10, S12, S16: hundreds of different worlds, each asked everything."""
-    first = World()
-    seen, ring, steps = {_shape(first)}, [first], 0
-    for _ in range(9):
-        nearest: list[World] = []
-        for world in ring:
-            for step in STEPS:
-                child = copy(world)
-                child.records = list(world.records)
-                _take(child, step)
-                steps += 1
-                if _shape(child) not in seen and len(seen) < 250:
-                    seen.add(_shape(child))
-                    nearest.append(child)
-        ring = nearest
-    places = {shape[0] for shape in seen}
-    assert len(places) == len(CHART.states), places
-    assert steps > 4_000
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.camera_state import CameraState
-from orchestrator.core.chain import canonical
+from orchestrator.core.canonical import canonical
 from orchestrator.core.checks import (
     HOST_PATIENCE_US,
     Check,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orchestrator.core.chain import canonical
+from orchestrator.core.canonical import canonical
 from orchestrator.core.events import Actor, Event, Record, Sealed
 from orchestrator.core.moment import SECOND_US
 from orchestrator.core.policy import CameraPolicy, Policy, RecurringWindow

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.chain import canonical, digest
+from orchestrator.core.canonical import canonical
+from orchestrator.core.chain import digest
 from orchestrator.runtime.event_store import LogTampered, NotAppended, Verdict, open_read_only, verify
 from tests.runtime.log_parts import filled, make, note, opened, raw, unguarded
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.chain import canonical, digest
+from orchestrator.core.canonical import canonical
+from orchestrator.core.chain import digest
 from orchestrator.core.policy import LaneRule, Purpose, RecurringWindow
 from orchestrator.settings import Mask
 from tests.settings.configuration import SMALL, edited, faults, loaded

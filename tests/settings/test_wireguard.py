@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.chain import canonical
+from orchestrator.core.canonical import canonical
 from tests.settings.configuration import SMALL, faults, loaded
 
 KEY = "cGVlciBvZiBhIHRlc3QsIDMyIGJ5dGVzIGxvbmcgLi4="

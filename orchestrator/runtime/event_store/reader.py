@@ -31,6 +31,8 @@ from orchestrator.runtime.event_store.rows import STREAM_ROWS, record_of_row
 from orchestrator.runtime.event_store.schema import database_path, details, events, reading_engine
 
 IDS_PER_QUERY = 500
+MARKED_LIMIT = 20_000
+A_DAY_US = 86_400_000_000
 PrivateFolder = tempfile.TemporaryDirectory[str]
 
 
@@ -151,6 +153,23 @@ def details_of(reader: LogReader, ids: Sequence[str]) -> dict[str, Any]:
         some = ids[start : start + IDS_PER_QUERY]
         query = select(details.c.id, details.c.row).where(details.c.id.in_(some))
         found.update((row.id, json.loads(row.row)) for row in reader.rows(query))
+    return found
+
+
+def marked(reader: LogReader, member: str, since_us: int) -> list[tuple[Record, Any]]:
+    """Transitions from `since_us` (wall time) on whose personal row has that member, and its value; newest
+    first, at most `MARKED_LIMIT`. The log is read back to a day before that: a clock may have stepped."""
+    found: list[tuple[Record, Any]] = []
+    query = select(events, details.c.row).outerjoin(details, events.c.id == details.c.id)
+    query = query.where(events.c.type == "transition").order_by(events.c.seq.desc())
+    for row in reader.rows(query):
+        if row.wall_us < since_us - A_DAY_US or len(found) == MARKED_LIMIT:
+            break
+        if row.row is None or row.wall_us < since_us:
+            continue
+        value = json.loads(row.row).get(member)
+        if isinstance(value, dict):
+            found.append((record_of_row(row), value))
     return found
 
 

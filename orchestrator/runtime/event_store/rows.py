@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from orchestrator.core.chain import GENESIS, BrokenRecord, check_link, parse
+from orchestrator.core.chain import (
+    GENESIS,
+    BrokenRecord,
+    check_link,
+    name_of,
+    read_body,
+    record_of,
+    wall_us_of,
+)
 from orchestrator.core.events import Record
 from orchestrator.runtime.event_store.errors import DAMAGED, LogTampered, code_of
 from orchestrator.runtime.event_store.schema import events
@@ -16,38 +24,38 @@ STREAM_ROWS = 1000
 """How many rows are fetched at a time: a log of any length is read in bounded memory."""
 
 
-def columns_of(record: Record) -> dict[str, Any]:
-    """The row of table `events` that belongs to this record, in the table's own order."""
-    event = record.event
-    return {
-        "seq": record.seq,
-        "id": record.sealed.id,
-        "type": event.type,
-        "name": event.name,
-        "camera": event.camera,
-        "session": event.session,
-        "wall_us": record.sealed.at.wall_us,
-        "canonical": record.canonical,
-        "prev": record.prev,
-        "hash": record.hash,
-    }
+def columns_of(body: Mapping[str, Any], canonical: bytes, digest: str) -> tuple[Any, ...]:
+    """The row of table `events` for this event object, in the table's own order."""
+    return (
+        body["seq"],
+        body["id"],
+        body["type"],
+        name_of(body),
+        body["camera"],
+        body["session"],
+        wall_us_of(body),
+        canonical,
+        body["prev"],
+        digest,
+    )
 
 
 def record_of_row(row: Any) -> Record:
     """The record of a row of `events`; BrokenRecord when the columns say other than the bytes."""
-    record = parse(row.canonical, row.hash)
-    check_columns(row, record)
-    return record
+    body = read_body(row.canonical, row.hash)
+    check_columns(row, body)
+    return record_of(body, row.canonical, row.hash)
 
 
-def check_columns(row: Any, record: Record) -> None:
+def check_columns(row: Any, body: Mapping[str, Any]) -> None:
     """BrokenRecord unless each column says what the bytes say; `row` begins with those of `events`."""
-    columns = columns_of(record)
-    if tuple(columns.values()) == row[: len(columns)]:
+    columns = columns_of(body, row.canonical, row.hash)
+    if columns == row[: len(columns)]:
         return
-    for name, said in columns.items():
-        if getattr(row, name) != said:
-            raise BrokenRecord(f"its column {name} says {getattr(row, name)!r}, its bytes {said!r}")
+    for column, said in zip(events.columns, columns, strict=True):
+        if getattr(row, column.name) != said:
+            there = getattr(row, column.name)
+            raise BrokenRecord(f"its column {column.name} says {there!r}, its bytes {said!r}")
 
 
 def chained(connection: Connection, after: Record | None = None) -> Iterator[Record]:
@@ -58,7 +66,7 @@ def chained(connection: Connection, after: Record | None = None) -> Iterator[Rec
         for row in connection.execution_options(yield_per=STREAM_ROWS).execute(query):
             try:
                 record = record_of_row(row)
-                check_link(prev, seq, record)
+                check_link(prev, seq, record.seq, record.prev)
             except BrokenRecord as error:
                 raise LogTampered(seq + 1 if row.seq > seq + 1 else row.seq, str(error)) from error
             seq, prev = record.seq, record.hash

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from orchestrator.core.events import Record, Sealed
 from orchestrator.runtime.event_store.errors import LogTampered, LogUnavailable, NotAppended, OutcomeUnknown
-from orchestrator.runtime.event_store.reader import LogReader, details_of, holds, stream
+from orchestrator.runtime.event_store.reader import LogReader, details_of, holds, marked, stream
 from orchestrator.runtime.event_store.schema import database_path, reading_engine
 from orchestrator.runtime.event_store.thread import LogThread, NeverStarted, StillRunning
 from orchestrator.runtime.event_store.writer import LogWriter
@@ -144,6 +144,10 @@ class EventStore(Generic[F]):
     def details(self, ids: Sequence[str]) -> Awaitable[dict[str, Any]]:
         """The personal rows of these events by event id; an erased one is absent."""
         return self._asked(self._reading, lambda: details_of(self._open_reader(), ids))
+
+    def marked(self, member: str, since_us: int) -> Awaitable[list[tuple[Record, Any]]]:
+        """Transitions since then whose personal row has that member, and its value; newest first."""
+        return self._asked(self._reading, lambda: marked(self._open_reader(), member, since_us))
 
     def pseudonyms(self, kind: str, keys: Sequence[str]) -> Awaitable[dict[str, str]]:
         """The random, stable id of each key, `m-` and 12 hex digits for the kind `m`; made at first sight."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,11 +14,9 @@ from orchestrator.core.chain import (
     check_canonical,
     check_link,
     digest,
-    read_body,
-    record_of,
+    shaped,
+    wall_us_of,
 )
-from orchestrator.core.events import Record
-from orchestrator.core.moment import rfc3339
 from orchestrator.runtime.event_store.errors import DAMAGED, LogTampered, LogUnavailable, code_of, sentence
 from orchestrator.runtime.event_store.reader import LogReader
 from orchestrator.runtime.event_store.rows import STREAM_ROWS, check_columns
@@ -91,7 +88,8 @@ class _Count:
     """How far the check has come."""
 
     def __init__(self) -> None:
-        self.last: Record | None = None
+        self.last: Mapping[str, Any] | None = None
+        self.last_hash = GENESIS
         self.events = self.kept = self.erased = 0
 
 
@@ -116,9 +114,9 @@ def verify(reader: LogReader) -> Verdict:
     return Verdict(
         "consistent" if broken is None else "broken",
         count.events,
-        last.seq if last else 0,
-        last.hash if last else None,
-        rfc3339(last.sealed.at.wall_us) if last else None,
+        last["seq"] if last else 0,
+        count.last_hash if last else None,
+        last["at"] if last else None,
         count.kept,
         count.erased,
         broken.seq if broken else None,
@@ -137,35 +135,31 @@ def _check_rows(connection: Connection, count: _Count) -> None:
     )
     for row in connection.execution_options(yield_per=STREAM_ROWS).execute(query):
         count.last = _check_row(row, count)
+        count.last_hash = row.hash
         count.events += 1
 
 
-def _check_row(row: Any, count: _Count) -> Record:
-    previous_seq, previous_hash = (count.last.seq, count.last.hash) if count.last else (0, GENESIS)
+def _check_row(row: Any, count: _Count) -> Mapping[str, Any]:
+    previous_seq = count.events
     if row.seq != previous_seq + 1:
         why = f"it is missing; the event after {previous_seq} is {row.seq}"
         raise _Broken(previous_seq + 1, why, "rows were deleted, or put back from an older copy")
     if digest(row.canonical) != row.hash:
         why = "its bytes do not have the hash that is written beside them"
         raise _Broken(row.seq, why, "its bytes, or the hash beside them, were changed after it was written")
-    with _meaning(row.seq, "another program wrote it, or it was forged with a fitting hash"):
-        body = read_body(row.canonical, row.hash)
-        check_canonical(row.canonical)
-        record = record_of(body, row.canonical, row.hash)
-    with _meaning(row.seq, "events were reordered or put in between, or the one before was rewritten"):
-        check_link(previous_hash, previous_seq, record)
-    with _meaning(row.seq, "the columns that queries use were edited; the chained bytes are whole"):
-        check_columns(row, record)
-    _check_details(row, body["details"], count)
-    return record
-
-
-@contextmanager
-def _meaning(seq: int, hint: str) -> Iterator[None]:
+    hint = "another program wrote it, or it was forged with a fitting hash"
     try:
-        yield
+        body = shaped(row.canonical)
+        check_canonical(row.canonical, body)
+        wall_us_of(body)
+        hint = "events were reordered or put in between, or the one before was rewritten"
+        check_link(count.last_hash, previous_seq, body["seq"], body["prev"])
+        hint = "the columns that queries use were edited; the chained bytes are whole"
+        check_columns(row, body)
     except BrokenRecord as error:
-        raise _Broken(seq, str(error), hint) from error
+        raise _Broken(row.seq, str(error), hint) from error
+    _check_details(row, body["details"], count)
+    return body
 
 
 def _check_details(row: Any, committed: str | None, count: _Count) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import SQLITE_BUSY, SQLITE_CONSTRAINT, SQLITE_FULL, SQLITE_LOCKED, SQLITE_READONLY
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, bindparam, insert, select
 from sqlalchemy.dialects import sqlite
 
-from orchestrator.core.chain import GENESIS, body, canonical, commitment, digest, parse
+from orchestrator.core.canonical import canonical
+from orchestrator.core.chain import GENESIS, body, commitment, digest, record_of, shaped
 from orchestrator.core.events import Record, Sealed
 from orchestrator.runtime.event_store.errors import (
     DAMAGED,
@@ -186,6 +187,7 @@ class LogWriter(Generic[F]):
         """Insert what is not in `stored` yet, and add it there."""
         seq, prev = (0, GENESIS) if self.last is None else (self.last.seq, self.last.hash)
         fresh: list[Record] = []
+        rows: list[tuple[Any, ...]] = []
         personal: list[tuple[str, bytes, bytes]] = []
         for item in sealed:
             if item.id in stored:
@@ -196,12 +198,15 @@ class LogWriter(Generic[F]):
                 committed = commitment(salt, row)
                 personal.append((item.id, salt, canonical(row)))
             data = canonical(body(item, seq + 1, prev, self._site, committed))
-            record = parse(data, digest(data))
+            # The fold is fed what the bytes say, as every later reader will be.
+            written = shaped(data)
+            record = record_of(written, data, digest(data))
+            rows.append(columns_of(written, data, record.hash))
             seq, prev = record.seq, record.hash
             stored[item.id] = record
             fresh.append(record)
         driver = driver_of(connection)
-        driver.executemany(_INSERT_EVENT, [tuple(columns_of(record).values()) for record in fresh])
+        driver.executemany(_INSERT_EVENT, rows)
         driver.executemany(_INSERT_DETAILS, personal)
         return fresh
 
