@@ -28,6 +28,7 @@ from orchestrator.app.log_views import LogViews
 from orchestrator.app.membership import Membership
 from orchestrator.app.publisher import Publisher
 from orchestrator.app.reload import CHANGED, Configuration, config_loaded
+from orchestrator.app.repeats import Repeats
 from orchestrator.app.requests import Requests
 from orchestrator.app.windows import WindowDesk
 from orchestrator.app.workshop import FfmpegWorkshop
@@ -153,7 +154,7 @@ class Daemon:
             boundary=lambda: self._boundary,
             declared=lambda: self._listener.declared,
         )
-        house = self._make_house(site)
+        house = await self._make_house(site)
         self._http = HttpEdge(house, lambda detail: self._listener.exposed(detail))
         self._listener = self._make_listener(site)
         self._listener.declare(sockets)
@@ -185,14 +186,16 @@ class Daemon:
             self._log_facts.trouble,
         )
 
-    def _make_house(self, site: Site) -> SiteHouse:
+    async def _make_house(self, site: Site) -> SiteHouse:
+        repeats = Repeats(self._store, now)
+        await repeats.load()
         logs = LogViews(self._store)
         doorbook = DoorBook(site, now)
         doorbook.counters = self._counters
         return SiteHouse(
             site,
             logs,
-            Requests(site, logs, look_around=self._host_facts.look_around, new_id=_new_id, now=now),
+            Requests(site, logs, repeats, look_around=self._host_facts.look_around, new_id=_new_id, now=now),
             doorbook,
             WindowDesk(site, self._store, new_id=_new_id, now=now),
             membership=self._membership,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from orchestrator.app.lane_facts import LaneFacts
 from orchestrator.app.views import place_now
 from orchestrator.core.camera_state import CameraState
-from orchestrator.core.chain import canonical
+from orchestrator.core.canonical import canonical
 from orchestrator.core.moment import Moment, rfc3339
 from orchestrator.runtime.site import Site
 

@@ -92,6 +92,21 @@ def checks_view(site: Site, camera: str, member: Member, device: str, purpose: s
     }
 
 
+def answered(records: list[Record]) -> dict[str, Any]:
+    """What a change is answered once it is durable: the place and version that its own transition led to, so
+    that a repeat is told the same, whatever has happened since."""
+    first = records[0]
+    target = first.event.target
+    assert target is not None
+    return {
+        "session": first.event.session,
+        "state": target.state,
+        "substate": target.substate,
+        "version": first.seq,
+        "events": chained(records),
+    }
+
+
 def chained(records: Iterable[Record]) -> list[dict[str, Any]]:
     """The chained events themselves, and nothing else."""
     return [read_body(record.canonical, record.hash) | {"hash": record.hash} for record in records]

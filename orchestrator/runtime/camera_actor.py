@@ -51,6 +51,7 @@ class _Asked:
     command: Command
     answer: asyncio.Future[list[Record]] | None
     generation: int = 0
+    versions: frozenset[int] | None = None
 
 
 class CameraActor:
@@ -125,14 +126,21 @@ class CameraActor:
         except RuntimeError:
             log.debug("%s: the loop has ended", self.camera)
 
-    async def ask(self, command: Command) -> list[Record]:
-        """Have `command` decided; the records it led to once they are durable. Raises Refusal."""
+    def expect(self, versions: frozenset[int] | None) -> None:
+        """Refusal `version` unless the camera stands at one of these versions (None: at any)."""
+        if versions is not None and self.state.version not in versions:
+            detail = f"{self.camera} stands at version {self.state.version} now; look at it and ask anew"
+            raise Refusal("version", detail, members={"version": self.state.version})
+
+    async def ask(self, command: Command, versions: frozenset[int] | None = None) -> list[Record]:
+        """Have `command` decided while the camera stands at one of `versions`; the records it led to once
+        they are durable. Raises Refusal."""
         if self._dismissed:
             raise Refusal("closed-meanwhile", f"{self.camera} is not there any more, or the service stops")
         if self._queue.qsize() >= COMMANDS_WAITING:
             raise Refusal("slow-down", f"{self.camera} has too much to do", retry_after_s=1)
         answer: asyncio.Future[list[Record]] = self._loop.create_future()
-        self._put(_Asked(command, answer, self.shutter.gate.generation))
+        self._put(_Asked(command, answer, self.shutter.gate.generation, versions))
         return await answer
 
     def dismiss(self) -> None:
@@ -184,6 +192,7 @@ class CameraActor:
             if closing is not None:
                 await self._write_closing(closing)
         try:
+            self.expect(asked.versions)
             if isinstance(asked.command, Request) and asked.generation != self.shutter.gate.generation:
                 raise Refusal("closed-meanwhile", f"{self.camera} was closed meanwhile; ask again")
             records = await self._carry_out(asked.command, facts)
@@ -224,7 +233,8 @@ class CameraActor:
             if unfenced and not isinstance(command, Acknowledge):
                 # The same ids: should the append land after all, they are not written twice.
                 await self._write_shut([one for one in sealed if one.event.type == "observation"])
-            raise Refusal("log-unwritable", f"{problem}; nothing opens without the log") from None
+            detail = f"{problem}; nothing opens without the log"
+            raise Refusal("log-unwritable", detail, retry_after_s=1) from None
         self._evolve(records)
         if self.state.is_shut:
             self.shutter.cover()
@@ -326,7 +336,12 @@ class CameraActor:
         elif gate.is_open:
             self.shutter.shut_now(Why("close", CHECKS), facts.now)
         if want.start_now and want.worker_run is not None and self.shutter.holds(self._generation):
-            self.keeper.start(self.state, want.worker_run, facts.now)
+            # What broke while the log took `checks_passed` was only waited for until now (S23).
+            why = reason_to_shut(self.policy, self.state, Look(), facts)
+            if why is not None:
+                self.shutter.shut_now(why, facts.now)
+            else:
+                self.keeper.start(self.state, want.worker_run, facts.now)
         elif want.worker_run is None and not self.state.is_open:
             self.keeper.let_go()
         if self.state.place == CLOSING:

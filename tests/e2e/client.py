@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,22 @@ def local_connection(path: Path) -> http.client.HTTPConnection:
     return _Local(path)
 
 
-def asked(connection: http.client.HTTPConnection, method: str, path: str, body: Body | None) -> Answer:
+def asked(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: Body | None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
     """One request on a connection that is closed after it."""
     try:
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        fields = {} if body is None else {"Content-Type": "application/json"}
+        fields |= headers or {}
+        connection.request(method, path, None if body is None else json.dumps(body), fields)
         answer = connection.getresponse()
         data = answer.read()
         is_json = answer.headers.get_content_type() in ("application/json", "application/problem+json")
-        parsed = json.loads(data) if is_json else data.decode("utf-8", "replace")
+        parsed = json.loads(data) if is_json and data else data.decode("utf-8", "replace")
         return Answer(answer.status, parsed, {key.lower(): value for key, value in answer.headers.items()})
     finally:
         connection.close()

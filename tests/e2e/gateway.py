@@ -1,7 +1,7 @@
 """One gateway on real parts, as a test uses it: ask, wait for what the log says, watch."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +64,23 @@ class Gateway(Parts):
         self.follower = Follower((self.address, self.port), MAINTAINER)
         self.wait("config_loaded")
 
-    def ask(self, method: str, path: str, body: Body | None = None, *, source: str = MAINTAINER) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        *,
+        source: str = MAINTAINER,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """One request from that member's address."""
-        return asked(connection_from(source, (self.address, self.port)), method, path, body)
+        return asked(connection_from(source, (self.address, self.port)), method, path, body, headers)
 
-    def ask_locally(self, method: str, path: str, body: Body | None = None) -> Answer:
+    def ask_locally(
+        self, method: str, path: str, body: Body | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """One request over the Unix socket."""
-        return asked(local_connection(self.socket), method, path, body)
+        return asked(local_connection(self.socket), method, path, body, headers)
 
     def get(self, path: str, *, source: str = MAINTAINER) -> Any:
         """The body of a GET that must succeed."""

@@ -42,9 +42,9 @@ class Parts:
     def __init__(self, folder: Path, segments: Path, **settings: str) -> None:
         self.folder, self.segments = folder, segments
         self.address = f"127.0.1.{random.SystemRandom().randrange(2, 255)}"
-        self.port = free_port(self.address)
-        self.broker_port, self.lane_port = free_port("127.0.0.1"), free_port("127.0.0.1")
-        self.camera_port = free_port("127.0.0.1")
+        self.port = free_port()
+        self.broker_port, self.lane_port = free_port(), free_port()
+        self.camera_port = free_port()
         self.config, self.socket = folder / "volet.toml", folder / "volet.sock"
         self.password_file = folder / "broker-password"
         self.cameras: tuple[str, ...] = CAMERAS

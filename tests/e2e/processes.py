@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -18,6 +19,7 @@ from orchestrator.demo.lifetime import end_child_with_us
 ROOT = Path(__file__).parents[2]
 READY_S = 30.0
 STOP_S = 6.0
+PORTS = (20_000, 32_000)
 
 
 class Process:
@@ -156,12 +158,17 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
 
 
-def free_port(address: str) -> int:
-    """A TCP port of that address that nobody has at this moment."""
-    with socket.socket() as sock:
-        sock.bind((address, 0))
-        port: int = sock.getsockname()[1]
-        return port
+def free_port() -> int:
+    """A TCP port that nobody has on any address, and below those that outgoing connections are given: none of
+    them takes it before it is listened on, whatever runs beside."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return port
 
 
 def workers_of(segments: Path) -> list[int]:

@@ -58,7 +58,6 @@ CODES = {
     "cam": (404, "unknown-camera"), "watch": (404, "unknown-watch"), "session": (404, "unknown-session"),
     "shut": (404, "shut"), "path": (404, "not-found"), "method": (405, "method-not-allowed"),
     "role": (403, "role-required"), "vpn": (403, "vpn-only"), "state": (409, "not-permitted"),
-    "later": (501, "not-built"),
 }  # fmt: skip
 # What each is answered about cam2, which its maintainer has opened and watches: a status, or a problem.
 # In brackets: allowed and with an effect, so it is not done among the others, but by itself further below.
@@ -85,7 +84,7 @@ role    role    invalid  role     invalid invalid invalid vpn    POST windows
 role    role    invalid  role     window  invalid invalid vpn    PATCH windows/{window}
 role    role    200      role     window  200     200     vpn    DELETE windows/{window}
 role    role    state    role     window  role    role    vpn    POST windows/{window}/approve
-role    later   later    later    later   later   later   vpn    GET openapi.json
+role    200     200      200      200     200     200     vpn    GET openapi.json
 path    path    path     path     path    path    path    path   GET /nowhere
 path    path    path     path     path    path    path    path   POST camera/{camera}
 method  method  method   method   method  method  method  method PUT cameras/{camera}/transitions
@@ -159,7 +158,6 @@ class House:
     gateway: Gateway
     flow: Flow
     deadline: str
-    segment: int = 0
     window: str = ""
     """A coming for cam2 alone, which its maintainer has cancelled: to cancel it again changes nothing."""
 
@@ -174,10 +172,18 @@ class House:
             self.gateway.wait_disabled(substate="ready", camera="cam2")
             self.flow = self.gateway.flow("cam2", source=OWNER, duration_s=200)
 
+    def newest_segment(self, row: Row) -> str:
+        """One that is there at this moment; any number while there is none, or when it is not asked for."""
+        served = "{number}" in row.path and self.gateway.state("cam2") == "streaming.live"
+        if not served:
+            return "0"
+        playlist = self.flow.path.replace("stream.mp4", "index.m3u8")
+        return segments_in(self.gateway.wait_served(playlist, source=OWNER))[-1]
+
     def say(self, who: str, row: Row, *, head: bool = False, camera: str = "cam2") -> Said:
         """That request of that row by that person."""
         path = row.path.format(
-            camera=camera, watch=self.watch, session=self.flow.session, number=self.segment,
+            camera=camera, watch=self.watch, session=self.flow.session, number=self.newest_segment(row),
             file="console.js", window=self.window,
         )  # fmt: skip
         sources = {"nobody": "127.0.0.99", "gateway": self.gateway.address} | PEOPLE
@@ -186,6 +192,11 @@ class House:
         else:
             connection = connection_from(sources[who], (self.gateway.address, self.gateway.port))
         return _said(connection, "HEAD" if head else row.method, path, TRIGGERS.get(row.trigger))
+
+
+def segments_in(playlist: str) -> list[str]:
+    """The numbers of the segments that a playlist names."""
+    return re.findall(r"^(\d+)\.ts$", playlist, re.MULTILINE)
 
 
 def _said(connection: http.client.HTTPConnection, method: str, path: str, body: Any) -> Said:
@@ -240,7 +251,7 @@ def house(make_shared_gateway: MakeGateway) -> House:
     comings = gateway.get("/api/v1/windows?limit=10000", source=OWNER)["items"]
     house.window = next(each["id"] for each in reversed(comings) if each["name"] == "nights")
     assert gateway.ask("DELETE", f"/api/v1/windows/{house.window}", source=OWNER).status == 200
-    house.segment = int(re.findall(r"^(\d+)\.ts$", playlist, re.MULTILINE)[-1])
+    assert segments_in(playlist)
     return house
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,8 @@ from orchestrator.edges.http.door import Door, cut
 from orchestrator.edges.http.ports import Body
 from orchestrator.edges.http.problems import encode
 
+JSON, NDJSON = "application/json", "application/x-ndjson"
+_QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)", re.ASCII)
 SLICE_BYTES = 32 * 1024
 PAGE_SLICE_LIMIT_S = 5.0
 """A reader of a page that does not take one slice within this is cut."""
@@ -20,9 +23,9 @@ PAGES_AT_ONCE = 4
 PAGES_WAITING = 32
 
 
-def answer(body: object, status: int = 200) -> web.Response:
+def answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """`body` as JSON."""
-    return web.Response(status=status, body=encode(body), content_type="application/json")
+    return web.Response(status=status, body=encode(body), headers=headers, content_type=JSON)
 
 
 async def send_slices(
@@ -52,6 +55,18 @@ async def send_slices(
             return False
         on_sent(len(piece))
     return True
+
+
+def wants_lines(request: web.Request) -> bool:
+    """Whether `Accept` asks for NDJSON rather than JSON (RFC 9110 12.5.1). A wish that nobody can serve gets
+    JSON: an answer that can be read beats a 406."""
+    liked: dict[str, float] = {}
+    for entry in ", ".join(request.headers.getall("Accept", [])).split(","):
+        kind, *parameters = (part.strip().lower() for part in entry.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        liked[kind] = float(quality) if _QUALITY.fullmatch(quality) else 0.0
+    asked = liked.get(NDJSON, 0.0)
+    return asked > 0 and asked >= liked.get(JSON, 0.0)
 
 
 def door_of(request: web.Request) -> Door:
@@ -97,11 +112,14 @@ class Pages:
         """The page as JSON, or its items as NDJSON when `Accept` asks for that."""
         async with self._turn():
             body = await page()
-            lines = "application/x-ndjson" in request.headers.get("Accept", "")
+            lines = wants_lines(request)
             data = _ndjson(body) if lines else encode(body)
             response = web.StreamResponse()
             response.content_length = len(data)
-            response.content_type = "application/x-ndjson" if lines else "application/json"
+            response.content_type = NDJSON if lines else JSON
+            if body["next"] is not None:
+                following = request.rel_url.update_query(after=str(body["next"]))
+                response.headers["Link"] = f'<{following.raw_path_qs}>; rel="next"'
             await response.prepare(request)
             if request.method != "HEAD":
                 await send_slices(request, response, data, limit_s=PAGE_SLICE_LIMIT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NoReturn
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from orchestrator.edges.http.answers import Pages, answer
 from orchestrator.edges.http.bodies import Empty, Query, TransitionBody, judge, read_json
 from orchestrator.edges.http.identity import caller_of, member_of
 from orchestrator.edges.http.ports import Act, House
+from orchestrator.edges.http.preconditions import etag, expected_versions, idempotency_key
 
 TRIGGERS: dict[str, Act] = {
     "request": "request",
@@ -34,14 +36,19 @@ class Api:
 
     async def cameras(self, request: web.Request) -> web.StreamResponse:
         """`GET /cameras`."""
-        Query(request).end()
-        return answer({"items": self._house.cameras(caller_of(request)), "next": None})
+        query = Query(request)
+        after, limit = query.text("after"), query.limit()
+        query.end()
+        by_id = sorted(self._house.cameras(caller_of(request)), key=lambda camera: str(camera["id"]))
+        left = [camera for camera in by_id if after is None or camera["id"] > after]
+        shown = left[:limit]
+        return answer({"items": shown, "next": shown[-1]["id"] if len(left) > limit else None})
 
     async def camera(self, request: web.Request) -> web.StreamResponse:
         """`GET /cameras/{camera}`."""
         state = self._house.camera(request.match_info["camera"], caller_of(request))
         Query(request).end()
-        return answer(state)
+        return answer(state, headers={"ETag": etag(state["version"])})
 
     async def checks(self, request: web.Request) -> web.StreamResponse:
         """`GET /cameras/{camera}/checks`."""
@@ -51,14 +58,15 @@ class Api:
     async def transition(self, request: web.Request) -> web.StreamResponse:
         """`POST /cameras/{camera}/transitions`."""
         camera = request.match_info["camera"]
-        for header in ("Idempotency-Key", "If-Match"):
-            if header in request.headers:
-                not_built(f"The header {header}")
         body = await read_json(request)
         act = TRIGGERS.get(str(body.get("trigger")))
         if act is not None:
             self._house.admit(caller_of(request), act, camera)
-        wish = judge(TransitionBody, body).wish()
+        wish = replace(
+            judge(TransitionBody, body).wish(),
+            key=idempotency_key(request),
+            versions=expected_versions(request),
+        )
         done = await self._house.transition(camera, caller_of(request), wish)
         return answer(done.body, done.status)
 
@@ -118,10 +126,6 @@ class Api:
                 caller, after=after, limit=limit, camera=camera, session=session, details=details
             ),
         )
-
-    async def openapi(self, request: web.Request) -> web.StreamResponse:
-        """`GET /openapi.json`, for now."""
-        not_built("The OpenAPI description")
 
 
 def not_built(what: str) -> NoReturn:

@@ -19,7 +19,11 @@ MAX_BODY_BYTES = 64 * 1024
 BODY_TIME_LIMIT_S = 10.0
 MAX_PAGE = 10_000
 DEFAULT_PAGE = 100
-_MAX_SEQ = 2**53 - 1
+MAX_SEQ = 2**53 - 1
+NO_CONTROLS = "^[^\\x00-\\x1f\\x7f-\\x9f]*$"
+"""In a description: no control characters."""
+SOME_WORD = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\x00-\\x1f\\x7f-\\x9f\\s][^\\x00-\\x1f\\x7f-\\x9f]*$"
+"""The same, and not white space alone."""
 _DIGITS = re.compile(r"[0-9]{1,16}\Z", re.ASCII)
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -33,6 +37,15 @@ def trimmed_reason(text: str) -> str:
     return text
 
 
+PRINTABLE = Bounds(json_schema_extra={"pattern": NO_CONTROLS})
+"""For the description: `read_json` refuses control characters in any body before its model is asked."""
+Reason = Annotated[
+    str,
+    AfterValidator(trimmed_reason),
+    Bounds(json_schema_extra={"minLength": 1, "maxLength": 500, "pattern": SOME_WORD}),
+]
+
+
 class Strict(BaseModel):
     """A body whose members are all known and exactly of their type."""
 
@@ -43,16 +56,33 @@ class Empty(Strict):
     """`{}`, or no body at all."""
 
 
+def _needed(schema: dict[str, Any]) -> None:
+    """What each trigger needs, for the description; `wish` is what judges it."""
+    needs = [
+        ("close",),
+        ("request", "reason"),
+        ("request", "resume"),
+        ("extend", "reason", "duration_s"),
+        ("acknowledge", "reason"),
+    ]
+    schema["anyOf"] = [
+        {"properties": {"trigger": {"const": trigger}}, "required": ["trigger", *members]}
+        for trigger, *members in needs
+    ]
+
+
 class TransitionBody(Strict):
     """The body of `POST …/transitions`. None stands for a member that is absent; null is refused."""
 
+    model_config = ConfigDict(json_schema_extra=_needed)
+
     trigger: Literal["request", "extend", "close", "acknowledge"]
-    reason: Annotated[str, AfterValidator(trimmed_reason)] | None = None
+    reason: Reason | None = None
     duration_s: Annotated[int, Bounds(ge=1, le=86_400)] | None = None
     wait_s: Annotated[int, Bounds(ge=0, le=600)] | None = None
-    purpose: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
-    ticket: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
-    resume: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    purpose: Annotated[str, StringConstraints(min_length=1, max_length=100), PRINTABLE] | None = None
+    ticket: Annotated[str, StringConstraints(min_length=1, max_length=500), PRINTABLE] | None = None
+    resume: Annotated[str, StringConstraints(min_length=1, max_length=100), PRINTABLE] | None = None
 
     def wish(self) -> TransitionWish:
         """The wish, once what its trigger needs is there; a resumed session brings its reason."""
@@ -112,7 +142,7 @@ class Query:
 
     def seq(self, name: str) -> int:
         """A sequence number, 0 when absent."""
-        return whole(name, self._left.pop(name, "0"), 0, _MAX_SEQ)
+        return whole(name, self._left.pop(name, "0"), 0, MAX_SEQ)
 
     def limit(self) -> int:
         """How many items a page holds at most."""

@@ -46,7 +46,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class TransitionWish:
-    """A validated body of `POST …/transitions` (CONTRACT 5). Absent members are None."""
+    """A validated body of `POST …/transitions` (CONTRACT 5) and what it is tied to. Absent members are None.
+
+    `key` is the `Idempotency-Key`; `versions` those of `If-Match` that the camera may have, None for any.
+    """
 
     trigger: str
     reason: str | None = None
@@ -55,6 +58,8 @@ class TransitionWish:
     purpose: str | None = None
     ticket: str | None = None
     resume: str | None = None
+    key: str | None = None
+    versions: frozenset[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

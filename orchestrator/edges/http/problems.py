@@ -30,10 +30,17 @@ SECURITY_HEADERS: Mapping[str, str] = {
 
 
 class Problem(NamedTuple):
-    """The part of a problem document that belongs to its code."""
+    """The part of a problem document that belongs to its code.
+
+    `members` are those it always has besides, `may_have` those it can have, each with its type.
+    `retry_after_s` is the least `Retry-After` of a code that has one.
+    """
 
     status: int
     title: str
+    members: Mapping[str, Any] = {}
+    may_have: Mapping[str, Any] = {}
+    retry_after_s: int | None = None
 
 
 PROBLEMS: Mapping[str, Problem] = {
@@ -48,24 +55,26 @@ PROBLEMS: Mapping[str, Problem] = {
     "unknown-window": Problem(404, "No such window"),
     "unknown-watch": Problem(404, "No such watch"),
     "shut": Problem(404, "The camera is shut"),
-    "role-required": Problem(403, "Your role does not allow this"),
+    "role-required": Problem(403, "Your role does not allow this", {"roles": list[str]}),
     "vpn-only": Problem(403, "Only over the VPN"),
     "too-large": Problem(413, "The body is too large"),
     "not-json": Problem(415, "The body must be JSON"),
-    "invalid-body": Problem(422, "The body is not valid"),
-    "invalid-query": Problem(422, "The query is not valid"),
-    "version": Problem(412, "The camera has moved on"),
-    "not-permitted": Problem(409, "Not permitted in this state"),
+    "invalid-body": Problem(422, "The body is not valid", {"pointer": str}),
+    "invalid-query": Problem(422, "The query is not valid", {"pointer": str}),
+    "version": Problem(412, "The camera has moved on", {"version": int}),
+    "not-permitted": Problem(
+        409, "Not permitted in this state", {"permitted": list[str]}, {"latest_end": str, "limit": str}
+    ),
     "config-invalid": Problem(409, "The configuration is not valid"),
-    "closing": Problem(409, "The camera is still closing"),
-    "cooling-down": Problem(409, "The camera is cooling down"),
-    "locked": Problem(409, "The camera is locked"),
+    "closing": Problem(409, "The camera is still closing", retry_after_s=1),
+    "cooling-down": Problem(409, "The camera is cooling down", {"fault": str}, retry_after_s=1),
+    "locked": Problem(409, "The camera is locked", {"fault": str | None, "locks": list[str], "who": str}),
     "closed-meanwhile": Problem(409, "A closing came first"),
     "idempotency-mismatch": Problem(422, "This key was used with another body"),
-    "too-many-viewers": Problem(429, "Too many viewers"),
-    "slow-down": Problem(429, "Too many requests"),
-    "log-unwritable": Problem(503, "The log cannot be written"),
-    "no-frame-yet": Problem(503, "No picture yet"),
+    "too-many-viewers": Problem(429, "Too many viewers", retry_after_s=1),
+    "slow-down": Problem(429, "Too many requests", retry_after_s=1),
+    "log-unwritable": Problem(503, "The log cannot be written", retry_after_s=1),
+    "no-frame-yet": Problem(503, "No picture yet", retry_after_s=1),
     # Not in CONTRACT 8: HTTP's own, and what the contract names but is not built.
     "bad-request": Problem(400, "This is not HTTP"),
     "too-slow": Problem(408, "The body took too long"),
@@ -82,7 +91,8 @@ def encode(body: object) -> bytes:
 
 def problem(refusal: Refusal) -> web.Response:
     """The response that tells of `refusal`; a code that is not in the table is our own mistake: KeyError."""
-    status, title = PROBLEMS[refusal.code]
+    told = PROBLEMS[refusal.code]
+    status, title = told.status, told.title
     document = {
         **refusal.members,
         "type": TYPE_PREFIX + refusal.code,
@@ -93,8 +103,9 @@ def problem(refusal: Refusal) -> web.Response:
     response = web.Response(
         status=status, body=encode(document), headers={"Content-Type": "application/problem+json"}
     )
-    if refusal.retry_after_s is not None:
-        response.headers["Retry-After"] = str(refusal.retry_after_s)
+    retry_after_s = refusal.retry_after_s or told.retry_after_s
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(retry_after_s)
     return response
 
 

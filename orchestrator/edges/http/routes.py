@@ -13,6 +13,7 @@ from orchestrator.edges.http.event_stream import EventStream
 from orchestrator.edges.http.health import Health
 from orchestrator.edges.http.identity import caller_of, member_of
 from orchestrator.edges.http.live import Live
+from orchestrator.edges.http.openapi import Description
 from orchestrator.edges.http.ports import Act, House
 from orchestrator.edges.http.windows import Windows
 
@@ -30,6 +31,13 @@ class Route(NamedTuple):
 
 def routes(house: House) -> list[Route]:
     """The table of CONTRACT 5."""
+    description = Description()
+    table = _table(house, description)
+    description.of(table)
+    return table
+
+
+def _table(house: House, description: Description) -> list[Route]:
     api, live, health, console = Api(house), Live(house), Health(house), ConsoleFiles()
     camera = "/api/v1/cameras/{camera}"
     windows, window = Windows(house), "/api/v1/windows/{window}"
@@ -60,7 +68,7 @@ def routes(house: House) -> list[Route]:
         Route("PATCH", window, windows.shorten),
         Route("DELETE", window, windows.cancel),
         Route("POST", f"{window}/approve", windows.approve),
-        Route("GET", "/api/v1/openapi.json", api.openapi, "see"),
+        Route("GET", "/api/v1/openapi.json", description.serve, "see"),
     ]
 
 

@@ -12,7 +12,7 @@ from pydantic import Field as Bounds
 from orchestrator.core.moment import parse_rfc3339
 from orchestrator.core.refusal import Refusal
 from orchestrator.edges.http.answers import Pages, answer
-from orchestrator.edges.http.bodies import Empty, Query, Strict, judge, read_json, trimmed_reason, whole
+from orchestrator.edges.http.bodies import Empty, Query, Reason, Strict, judge, read_json, whole
 from orchestrator.edges.http.identity import member_of
 from orchestrator.edges.http.ports import House, WindowWish
 
@@ -23,7 +23,8 @@ _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})",
     re.ASCII,
 )
-_CURSOR = re.compile(r"([0-9]{1,16})\.([0-9A-Za-z-]{1,64})", re.ASCII)
+CURSOR_PATTERN = r"([0-9]{1,16})\.([0-9A-Za-z-]{1,64})"
+_CURSOR = re.compile(CURSOR_PATTERN, re.ASCII)
 
 
 def _instant(text: str) -> str:
@@ -36,7 +37,7 @@ def _instant(text: str) -> str:
     return text.upper()
 
 
-Instant = Annotated[str, AfterValidator(_instant)]
+Instant = Annotated[str, AfterValidator(_instant), Bounds(json_schema_extra={"format": "date-time"})]
 
 
 class WindowBody(Strict):
@@ -49,7 +50,7 @@ class WindowBody(Strict):
     ]
     start: Instant
     end: Instant
-    reason: Annotated[str, AfterValidator(trimmed_reason)]
+    reason: Reason
     ticket: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
 
     def wish(self) -> WindowWish:

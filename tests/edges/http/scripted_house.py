@@ -101,6 +101,7 @@ class ScriptedHouse:
         self.coming: list[Body] = []
         self.listed: list[Body] = [{"id": WINDOW}]
         self.added: Body = {"id": WINDOW}
+        self.others: list[str] = []
         self.told_checks: Body = {"could_open": True, "ready_in_ms": 0, "checks": []}
 
     async def happen(self, **event: Any) -> None:
@@ -140,7 +141,7 @@ class ScriptedHouse:
 
     def cameras(self, caller: Caller | None) -> list[Body]:
         self._script("cameras")
-        return [dict(self.state)]
+        return [self.state | {"id": name} for name in ("cam1", *self.others)]
 
     def camera(self, camera: str, caller: Caller | None) -> Body:
         self._script("camera")

@@ -125,6 +125,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(_JSON)
 def test_whatever_stands_there_is_followed_or_refused(config: Any) -> None:
     try:

@@ -227,6 +227,7 @@ _MAY_BE: dict[tuple[str, ...], tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.slow
 @given(st.sampled_from(_PLACES), _ANY)
 def test_a_surprise_anywhere_in_the_answer_never_makes_a_device(place: tuple[str, ...], value: Any) -> None:
     allowed = _MAY_BE.get(place, ())
