@@ -25,11 +25,11 @@ demo: .venv/run.stamp
 test: .venv/dev.stamp
 	tests/packages.sh
 	@$(MAKE) --no-print-directory lint
-	.venv/bin/python -m pytest -m "not slow" -n 4 $(ARGS)
+	.venv/bin/python -m pytest -m "not slow" -n 3 $(ARGS)
 	.venv/bin/python -m pytest -m slow -n 3 --dist loadfile $(ARGS)
 
 quick: .venv/dev.stamp
-	.venv/bin/python -m pytest -m "not slow" -n 4 $(ARGS)
+	.venv/bin/python -m pytest -m "not slow" -n 3 $(ARGS)
 
 bench: .venv/dev.stamp
 	tests/packages.sh

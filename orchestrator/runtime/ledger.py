@@ -163,6 +163,8 @@ class Ledger:
 
         What landed late is found by its id and not written twice (CONTRACT 7).
         """
+        # Until the log has said where it stands behind the last of it: it may fall silent in between.
+        self._unsure.add(camera)
         try:
             state = await self._where_the_log_stands(camera)
             while waiting := self._pending.get(camera):

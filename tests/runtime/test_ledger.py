@@ -191,6 +191,30 @@ async def test_a_closing_that_is_being_boxed_while_another_camera_drains_stays_i
     assert book.boxed() == []
 
 
+async def test_a_log_that_falls_silent_behind_the_last_closing_is_asked_again_where_it_stands(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S12, L4: until then memory holds a guess, and the box what is in the log already."""
+    with locked(book.path):
+        assert await book.ledger.append_closing("cam1", [book.seal(_note())]) is None
+    answers = 0
+
+    async def state() -> SiteState:
+        nonlocal answers
+        answers += 1
+        if answers == 2:
+            raise NotAppended("the disk is gone")
+        return await StoppableStore.state(book.store)
+
+    monkeypatch.setattr(book.store, "state", state)
+    assert await book.ledger.drain("cam1") is None
+    assert await book.names() == ["fault_seen"]
+    assert book.ledger.is_pending("cam1")
+    assert await book.ledger.drain("cam1") is not None
+    assert not book.ledger.is_pending("cam1")
+    assert book.boxed() == []
+
+
 async def test_two_that_drain_the_same_at_once_lose_nothing(book: Book) -> None:
     """The site's events are drained by its own task and by the stop."""
     with locked(book.path):

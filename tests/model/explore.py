@@ -1,0 +1,257 @@
+"""A search breadth first: every step from every world, every move on the way to rest, and what may come
+between."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+from unittest import mock
+
+from orchestrator.core import camera, camera_state
+from orchestrator.core.camera_state import CameraState
+from orchestrator.core.checks import Case, Check, judge
+from orchestrator.core.commands import Command, Look, Why
+from orchestrator.core.facts import Facts
+from orchestrator.core.moment import parse_rfc3339
+from orchestrator.core.policy import Policy
+from tests.model import invariants, trial
+from tests.model.invariants import broken, broken_at_rest, change
+from tests.model.shape import Shape, shape
+from tests.model.two_lanes import TwoLanes
+from tests.model.world import STEPS, Step
+
+MANY_MOVES = 60
+
+
+class Violated(AssertionError):
+    """An invariant does not hold; `story` are the lines that lead there."""
+
+    def __init__(self, invariant: str, what: str, story: Sequence[str]) -> None:
+        told = "\n".join(f"  {line}" for line in story)
+        super().__init__(f"{invariant}: {what}\n{told}")
+        self.invariant = invariant
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """An alphabet that is searched to the end. `between`: what may come before each move of the lane and
+    before each answer of the log, in a step that has such moves."""
+
+    name: str
+    steps: tuple[str, ...]
+    between: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a story: a step, or what came between after so many moves of the step before."""
+
+    step: str
+    between: str = ""
+    moves: int = 0
+    under_way: str = ""
+
+    def __str__(self) -> str:
+        if not self.between:
+            return self.step
+        when = f"before the log takes {self.under_way}" if self.under_way else f"after {self.moves} moves"
+        return f"{self.step} | {when}: {self.between}"
+
+
+@dataclass
+class Graph:
+    """What was found. `edges`: from, step, to, of steps that nothing came between."""
+
+    worlds: list[TwoLanes] = field(default_factory=list)
+    parents: list[tuple[int, Line | None]] = field(default_factory=list)
+    edges: list[tuple[int, str, int]] = field(default_factory=list)
+    transitions: int = 0
+    seconds: float = 0
+
+    def story(self, index: int) -> list[Line]:
+        """The shortest way there."""
+        lines: list[Line] = []
+        while True:
+            parent, line = self.parents[index]
+            if line is None:
+                return lines[::-1]
+            lines.append(line)
+            index = parent
+
+
+@contextmanager
+def remembered_judgements() -> Iterator[None]:
+    """`judge` is pure and most of the cost: the same case is judged once. What it reads of a state and a
+    session is the key, and each 64th answer is judged again and compared."""
+    known: dict[Any, tuple[Case, tuple[Check, ...]]] = {}
+    reasons: dict[tuple[int, int], tuple[object, object, Why | None]] = {}
+    reason_to_shut = trial.reason_to_shut
+    asked = 0
+
+    def reason(policy: Policy, state: CameraState, command: Command, facts: Facts) -> Why | None:
+        if not isinstance(command, Look):
+            return reason_to_shut(policy, state, command, facts)
+        found = reasons.get((id(state), id(facts)))
+        if found is None:
+            # The values are kept with the answer, so that their identities are not given to others.
+            found = state, facts, reason_to_shut(policy, state, command, facts)
+            reasons[id(state), id(facts)] = found
+        return found[2]
+
+    def remembered(case: Case) -> tuple[Check, ...]:
+        nonlocal asked
+        state, session = case.state, case.session
+        key = (
+            id(case.facts),
+            state.place,
+            state.locks,
+            state.fault,
+            state.cool_down_until_us,
+            state.cool_down_boot,
+            case.member,
+            case.device,
+            session and (session.asked_wall_us, session.asked_boottime_us, session.opened),
+        )
+        found = known.get(key)
+        if found is None:
+            found = known[key] = (case, judge(case))
+        asked += 1
+        if asked % 64 == 0:
+            assert found[1] == judge(case), "judge reads more of a state than the key holds"
+        return found[1]
+
+    with (
+        mock.patch.object(trial, "reason_to_shut", reason),
+        mock.patch.object(camera, "judge", remembered),
+        mock.patch.object(camera_state, "parse_rfc3339", cache(parse_rfc3339)),
+        mock.patch.object(invariants, "parse_rfc3339", cache(parse_rfc3339)),
+    ):
+        # Nearly all that is made is kept: looking for what is not costs a third of the time.
+        gc.disable()
+        try:
+            yield
+        finally:
+            gc.enable()
+
+
+Noticed = Callable[[TwoLanes, Line, TwoLanes, Callable[[], list[Line]]], object]
+"""Told of each line: the world before it, the world it came to rest in, and how to get the story up to
+there."""
+
+
+class Search:
+    """One run over one slice. Raises Violated at the first thing that does not hold. Where somebody wants to
+    notice, something comes between only while the log is asked: that can be told and done again."""
+
+    def __init__(self, alphabet: Slice, most: int = 20_000, *, noticed: Noticed | None = None) -> None:
+        self.alphabet = alphabet
+        self.most = most
+        self._noticed = noticed
+        self.graph = Graph()
+        self._index: dict[Shape, int] = {}
+        self._on_the_way: set[Shape] = set()
+        self._ring: deque[int] = deque()
+
+    def run(self) -> Graph:
+        """Every reachable world."""
+        began = time.process_time()
+        steps = [(name, STEPS[name]) for name in self.alphabet.steps]
+        with remembered_judgements():
+            self._add(TwoLanes(), -1, None)
+            while self._ring:
+                at = self._ring.popleft()
+                world = self.graph.worlds[at]
+                for name, step in steps:
+                    if step.can(world):
+                        self._take(at, world, name, step)
+                assert len(self.graph.worlds) < self.most, f"{self.alphabet.name} has no end"
+        self.graph.seconds = time.process_time() - began
+        return self.graph
+
+    def _take(self, at: int, world: TwoLanes, name: str, step: Step) -> None:
+        line = Line(name)
+        after = self._does(at, world, name, step, line)
+        moves = 0
+        while not after.is_settled:
+            for between in self.alphabet.between:
+                other = STEPS[between]
+                if other.can(after) and (self._noticed is None or after.write is not None):
+                    self._between(at, after, name, between, other, moves)
+            after = self._move(at, after, line)
+            moves += 1
+            if moves == MANY_MOVES:
+                self._require(("l1_the_lane_comes_to_rest", f"{moves} moves and no end"), at, line)
+        self._require(broken_at_rest(after), at, line)
+        target = self._add(after, at, line)
+        self.graph.edges.append((at, name, target))
+
+    def _between(self, at: int, world: TwoLanes, name: str, between: str, step: Step, moves: int) -> None:
+        write = world.write
+        line = Line(name, between, moves, write.sealed[-1].event.name if write else "")
+        after = self._does(at, world, between, step, line)
+        while not after.is_settled:
+            found = shape(after)
+            if found in self._on_the_way:
+                return
+            self._on_the_way.add(found)
+            after = self._move(at, after, line)
+        self._require(broken_at_rest(after), at, line)
+        self._add(after, at, line)
+
+    def _does(self, at: int, world: TwoLanes, name: str, step: Step, line: Line) -> TwoLanes:
+        after = world.copied()
+        after.refused = ""
+        step.does(after)
+        self.graph.transitions += 1
+        killed = "starts" in name
+        if step.shuts and after.gate_open:
+            self._require(("s13_closing_waits_for_nothing", f"the gate is open after: {name}"), at, line)
+        self._require(broken(change(world, after, killed)), at, line)
+        return after
+
+    def _move(self, at: int, world: TwoLanes, line: Line) -> TwoLanes:
+        after = world.copied()
+        after.moves()
+        self._require(broken(change(world, after)), at, line)
+        return after
+
+    def _require(self, wrong: tuple[str, str] | None, at: int, line: Line) -> None:
+        if wrong is not None:
+            raise Violated(*wrong, self._told(at, line))
+
+    def _told(self, at: int, line: Line) -> list[str]:
+        return [str(each) for each in (*self.graph.story(at), line)]
+
+    def _add(self, world: TwoLanes, parent: int, line: Line | None) -> int:
+        if self._noticed is not None and line is not None:
+            self._noticed(self.graph.worlds[parent], line, world, lambda: [*self.graph.story(parent), line])
+        found = shape(world)
+        index = self._index.get(found)
+        if index is None:
+            index = self._index[found] = len(self.graph.worlds)
+            self.graph.worlds.append(world)
+            self.graph.parents.append((parent, line))
+            self._ring.append(index)
+        return index
+
+
+def reaches(graph: Graph, goal: Callable[[TwoLanes], bool], along: Callable[[str], bool]) -> set[int]:
+    """The worlds from which a goal can be reached along those steps alone."""
+    back: dict[int, list[int]] = {}
+    for source, name, target in graph.edges:
+        if along(name):
+            back.setdefault(target, []).append(source)
+    found = {index for index, world in enumerate(graph.worlds) if goal(world)}
+    ring = deque(found)
+    while ring:
+        for source in back.get(ring.popleft(), ()):
+            if source not in found:
+                found.add(source)
+                ring.append(source)
+    return found

@@ -1,0 +1,65 @@
+"""Every reachable state of one camera, breadth first: what must always hold, holds; what is down comes up
+again.
+
+The core's functions are the product's own; each invariant (tests/model/invariants.py) quotes its number.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from orchestrator.core.events import READY
+from tests.core.scene import CHART
+from tests.model.explore import Graph, Search, Slice, Violated, reaches
+from tests.model.mutants import MUTANTS, Mutant
+from tests.model.slices import BY_NAME, SLICES
+from tests.model.two_lanes import TwoLanes
+from tests.model.world import STEPS
+
+
+def _is_ready(world: TwoLanes) -> bool:
+    return (
+        world.state.place == READY and world.disk == "works" and not world.is_pending and world.child is None
+    )
+
+
+def _can_be_done(name: str) -> bool:
+    """Mending, what time and fair lanes do by themselves, and closing, which anyone may."""
+    return STEPS[name].mends or name == "somebody closes"
+
+
+def _stuck(graph: Graph, found: set[int]) -> list[str]:
+    index = next(index for index in range(len(graph.worlds)) if index not in found)
+    return [str(line) for line in graph.story(index)]
+
+
+@pytest.mark.parametrize("alphabet", SLICES, ids=lambda alphabet: alphabet.name)
+def test_in_every_reachable_state_the_invariants_hold_and_a_way_leads_up_again(alphabet: Slice) -> None:
+    """S1–S6, S10, S12, S13, S15–S18, S20–S23, S25, L1–L4."""
+    graph = Search(alphabet).run()
+    ready = reaches(graph, _is_ready, _can_be_done)
+    assert len(ready) == len(graph.worlds), ("L2, L4: this never comes to rest", _stuck(graph, ready))
+    streams = reaches(
+        graph, lambda world: world.gate_open, lambda name: _can_be_done(name) or name == "the maintainer asks"
+    )
+    assert len(streams) == len(graph.worlds), ("L3: this never streams again", _stuck(graph, streams))
+    found = f"{len(graph.worlds)} states, {graph.transitions} transitions, {graph.seconds:.1f} s"
+    sys.stdout.write(f"{alphabet.name}: {found}\n")
+
+
+def test_the_slices_hold_every_step_and_every_place_is_reached() -> None:
+    steps = {name for alphabet in SLICES for name in alphabet.steps}
+    assert set(STEPS) - steps == set()
+    worlds = Search(BY_NAME["the worker"]).run().worlds
+    assert {str(world.state.place) for world in worlds} == {state.name for state in CHART.states}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mistake_in_the_core_or_a_lane_is_found_by_the_invariant_it_breaks(mutant: Mutant) -> None:
+    with mutant.loose(), pytest.raises(Violated) as found:
+        Search(BY_NAME[mutant.slice]).run()
+    assert found.value.invariant.startswith(mutant.caught_by), found.value
+    sys.stdout.write(f"{mutant.name}: {found.value.invariant}\n")
