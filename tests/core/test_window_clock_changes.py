@@ -19,6 +19,8 @@ import pytest
 from orchestrator.core.policy import RecurringWindow
 from orchestrator.core.window import in_window, next_boundary, occurrences
 
+pytestmark = pytest.mark.slow
+
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
@@ -153,7 +155,6 @@ def test_what_begins_in_a_missing_hour_does_not_open_that_day_and_is_told_as_ski
         assert [(one.skipped, one.end_us - one.start_us) for one in skipped] == [("missing-hour", 0)], place
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_systemd_starts_what_is_placed_there_at_the_same_instants(change: Change) -> None:
