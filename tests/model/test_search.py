@@ -35,7 +35,21 @@ def _stuck(graph: Graph, found: set[int]) -> list[str]:
     return [str(line) for line in graph.story(index)]
 
 
-@pytest.mark.parametrize("alphabet", SLICES, ids=lambda alphabet: alphabet.name)
+LARGE = {
+    "the facts",
+    "the log and the black box",
+    "people and locks",
+    "the log and the locks",
+    "the log and the lane",
+}
+"""Two seconds and more each: searched with the slow tests."""
+SEARCHED = [
+    pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.name in LARGE else [])
+    for each in SLICES
+]
+
+
+@pytest.mark.parametrize("alphabet", SEARCHED)
 def test_in_every_reachable_state_the_invariants_hold_and_a_way_leads_up_again(alphabet: Slice) -> None:
     """S1–S6, S10, S12, S13, S15–S18, S20–S23, S25, L1–L4."""
     graph = Search(alphabet).run()
