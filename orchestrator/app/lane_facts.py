@@ -170,7 +170,7 @@ class LaneFacts:
     @property
     def connected(self) -> bool:
         """Whether there is a session with the broker, as far as its thread has said."""
-        return self._board.bus.good
+        return self._settings is not None and self._board.bus.good
 
     def publish(
         self,
