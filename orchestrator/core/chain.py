@@ -162,15 +162,6 @@ def name_of(event_body: Mapping[str, Any]) -> str:
     return name
 
 
-def parse(canonical_bytes: bytes, hash: str) -> Record:  # noqa: A002
-    """The inverse of `body`: strict, and without the details, which do not lie in the chain.
-
-    Raises BrokenRecord for bytes of no known shape, or not those that `hash` covers. That they are the
-    canonical ones is `check_canonical`'s question: it costs as much again.
-    """
-    return record_of(read_body(canonical_bytes, hash), canonical_bytes, hash)
-
-
 def check_canonical(canonical_bytes: bytes, event_body: Mapping[str, Any]) -> None:
     """BrokenRecord unless these bytes are exactly the canonical form of that object, which `read_body` made
     of them."""

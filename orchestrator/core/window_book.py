@@ -79,14 +79,6 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:12]
 
 
-def folded(records: Iterable[Record]) -> Book:
-    """The book after these records, from nothing."""
-    book: Book = {}
-    for record in records:
-        book = evolve(book, record)
-    return book
-
-
 def evolve(book: Book, record: Record) -> Book:
     """The book after `record`; what is not about windows changes nothing."""
     event = record.event

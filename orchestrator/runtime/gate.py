@@ -147,10 +147,6 @@ class Gate:
                 if taken is not None:
                     os.close(taken.descriptor)
 
-    def watches(self) -> frozenset[str]:
-        """The watches that have a connection under the gate."""
-        return frozenset(entry.watch for entry in list(self._attached.values()))
-
     @staticmethod
     def _purge_one(table: dict[int, Attached], connection: int) -> int:
         entry = table.pop(connection, None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.events import Actor, Record, Sealed, observation
 from orchestrator.core.moment import rfc3339
-from orchestrator.core.window_book import KEPT, evolve, folded
+from orchestrator.core.window_book import KEPT, evolve
 from orchestrator.core.window_plan import boundary_after
 from orchestrator.core.window_rules import Narrowing, Widening
 from tests.core.scene import START
@@ -26,6 +26,7 @@ from tests.core.window_scene import (
     adding,
     approving,
     cancelling,
+    folded,
     shortening,
 )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 from orchestrator.core.canonical import canonical
@@ -11,7 +13,7 @@ from orchestrator.core.moment import SECOND_US
 from orchestrator.core.policy import CameraPolicy, Policy, RecurringWindow
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.window import Span
-from orchestrator.core.window_book import Book, Window, coming_id, evolve, folded
+from orchestrator.core.window_book import Book, Window, coming_id, evolve
 from orchestrator.core.window_plan import in_force, span_at
 from orchestrator.core.window_rules import (
     AddWindow,
@@ -45,6 +47,12 @@ TODAY = coming_id("daily", NOW)
 TOMORROW = coming_id("daily", NOW + DAY)
 FOLDED_EACH_TIME = 60
 ANNA, BORIS = Actor("member", "m-anna"), Actor("member", "m-boris")
+
+
+def folded(records: Iterable[Record]) -> Book:
+    """The book after these records, from nothing."""
+    nothing: Book = {}
+    return reduce(evolve, records, nothing)
 
 
 def adding(identifier: str = "w-1", **rest: Any) -> AddWindow:

@@ -141,7 +141,13 @@ class Gateway(Parts):
             f"first_frame of {session}",
         )
         assert name_of(event) == "first_frame", event
+        self.wait_effect(camera, source=source)
         return session
+
+    def wait_effect(self, camera: str = "cam1", *, source: str = MAINTAINER) -> None:
+        """An opening is durable before it takes effect: until the camera is past `safety_checked`."""
+        path = f"/api/v1/cameras/{camera}"
+        _until(lambda: self.get(path, source=source), lambda body: body["state"] != "safety_checked")
 
     def join(self, camera: str = "cam1", *, source: str = MAINTAINER) -> dict[str, Any]:
         """A watch of one's own."""

@@ -62,6 +62,7 @@ class OverlayGateway(Gateway, Generic[Found]):
         session = self.as_peer(name, lambda: self.request(source=self.lab.peers[name].address))
         event = self.in_the_log(session, lambda event: event.get("to") in ("streaming", "disabled"))
         assert event["trigger"] == "first_frame", event
+        self.as_peer(name, lambda: self.wait_effect(source=self.lab.peers[name].address))
         return session
 
     def watch_from(self, name: str) -> tuple[str, Viewer]:

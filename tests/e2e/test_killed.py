@@ -60,6 +60,7 @@ def _live_and_die(gateway: Gateway, life: Life) -> None:
     life.answers.append(asked)
     if life.phase != "opening":
         gateway.wait("first_frame", asked.body["session"])
+        gateway.wait_effect()
         gateway.watch().wait_flow(1)
     closing = threading.Thread(target=_close, args=(gateway, life))
     if life.phase == "closing":

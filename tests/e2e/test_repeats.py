@@ -114,6 +114,7 @@ def test_a_key_outlives_the_daemon_however_it_ends(gateway: Gateway) -> None:
     """CONTRACT 8; with its row erased the repeat is a new request, and nothing else is lost."""
     first, colleagues = post(gateway, ASK, "kept"), post(gateway, ASK, "kept-2", camera="cam2")
     gateway.wait("first_frame", first.body["session"])
+    gateway.wait_effect()
     gateway.join()
     closed = post(gateway, CLOSE, "kept-3")
     os.kill(gateway.daemon.pid, signal.SIGKILL)
@@ -154,6 +155,7 @@ def test_a_change_is_tied_to_the_version_that_was_seen(gateway: Gateway) -> None
     # 412 comes before what the state would say (CONTRACT 8).
     assert change(ASK, tag).code == "version"
     gateway.wait("first_frame", taken.body["session"])
+    gateway.wait_effect()
     assert change(CLOSE, tag).code == "version"
     assert gateway.state() == "streaming.live"
     now = gateway.get(path)["version"]

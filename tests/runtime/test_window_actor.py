@@ -17,12 +17,12 @@ import pytest
 from orchestrator.core.events import Actor, Record
 from orchestrator.core.moment import SECOND_US
 from orchestrator.core.refusal import Refusal
-from orchestrator.core.window_book import folded
 from orchestrator.core.window_rules import AddWindow, ApproveWindow, CancelWindow, ShortenWindow
 from orchestrator.runtime import camera_actor, ledger, site, window_actor
 from orchestrator.runtime.event_store import open_read_only, stream
 from orchestrator.runtime.event_store.errors import NotAppended
 from tests.core.scene import START
+from tests.core.window_scene import folded
 from tests.runtime.one_gateway import POLICY, Gateway, gateway
 from tests.runtime.stoppable_store import Hang, locked
 
