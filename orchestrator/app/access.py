@@ -10,6 +10,7 @@ PEOPLE: frozenset[Role] = frozenset({"viewer", "maintainer", "approver", "review
 MAY: dict[str, frozenset[Role]] = {
     "see": PEOPLE,
     "log": frozenset({"reviewer", "maintainer"}),
+    "reveal": frozenset({"reviewer"}),
     "watch": frozenset({"viewer", "maintainer"}),
     "request": frozenset({"maintainer"}),
     "extend": frozenset({"maintainer"}),

@@ -26,6 +26,7 @@ from orchestrator.app.log_facts import LogFacts
 from orchestrator.app.log_publisher import LogPublisher
 from orchestrator.app.log_views import LogViews
 from orchestrator.app.membership import Membership
+from orchestrator.app.names import Revealing
 from orchestrator.app.publisher import Publisher
 from orchestrator.app.reload import CHANGED, Configuration, config_loaded
 from orchestrator.app.repeats import Repeats
@@ -189,7 +190,7 @@ class Daemon:
     async def _make_house(self, site: Site) -> SiteHouse:
         repeats = Repeats(self._store, now)
         await repeats.load()
-        logs = LogViews(self._store)
+        logs = LogViews(self._store, Revealing(site.write))
         doorbook = DoorBook(site, now)
         doorbook.counters = self._counters
         return SiteHouse(

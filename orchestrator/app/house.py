@@ -11,13 +11,23 @@ from orchestrator.app.doorbook import DoorBook
 from orchestrator.app.live_watch import LiveWatchOfSite
 from orchestrator.app.log_views import LogViews
 from orchestrator.app.membership import Membership
+from orchestrator.app.names import person_of
 from orchestrator.app.requests import Requests
 from orchestrator.app.views import camera_view, checks_view
 from orchestrator.app.windows import WindowDesk
 from orchestrator.core.commands import Join
 from orchestrator.core.policy import Member
 from orchestrator.core.refusal import Refusal
-from orchestrator.edges.http.ports import Act, Answer, Body, Caller, LiveWatch, TransitionWish, WindowWish
+from orchestrator.edges.http.ports import (
+    Act,
+    Answer,
+    Body,
+    Caller,
+    EventQuery,
+    LiveWatch,
+    TransitionWish,
+    WindowWish,
+)
 from orchestrator.runtime.site import CameraParts, Site
 
 FRAME_WAIT_S = 3.0
@@ -25,7 +35,7 @@ NOTICE = {
     "what is logged": "who asked, when and why, every check, who watched and for how long; never the picture",
     "why": "so that each opening of a camera can be accounted for",
     "for how long": "the chain for good; names, addresses and reasons beside it can be erased",
-    "who reads it": "the site's reviewers; a maintainer reads their own sessions",
+    "who reads it": "the site's reviewers, whose looks at names are logged; a maintainer, their own sessions",
 }
 
 
@@ -114,8 +124,7 @@ class SiteHouse:
         if not await parts.picture.ready(FRAME_WAIT_S):
             raise Refusal("no-frame-yet", "the worker has sent no frame yet", retry_after_s=1)
         watch = self._new_id()
-        person = {"name": caller.member.name, "device": caller.label, "address": caller.address}
-        await parts.actor.ask(Join(watch, caller.member.id, caller.device, person))
+        await parts.actor.ask(Join(watch, caller.member.id, caller.device, person_of(caller)))
         session = parts.actor.state.session
         if session is None or watch not in session.viewers:
             raise Refusal("closed-meanwhile", f"{camera} was closed meanwhile")
@@ -153,13 +162,17 @@ class SiteHouse:
         for parts in self._site.cameras.values():
             parts.gate.detach(id(transport))
 
-    async def sessions(self, caller: Caller, after: int, limit: int) -> Body:
+    async def sessions(self, caller: Caller, after: int, limit: int, names: bool) -> Body:
         """A page of sessions."""
-        return await self._logs.sessions(caller, after, limit)
+        return await self._logs.sessions(caller, after, limit, names)
 
-    async def session(self, session: str, caller: Caller) -> Body:
+    async def admit_session(self, caller: Caller, session: str) -> None:
+        """Refusal unless this caller may read that session."""
+        await self._logs.admit(caller, session)
+
+    async def session(self, session: str, caller: Caller, names: bool) -> Body:
         """One session."""
-        return await self._logs.session(session, caller)
+        return await self._logs.session(session, caller, names)
 
     def admit_window(self, caller: Caller, act: Act, window: str) -> None:
         """Refusal unless this caller may do that to this window."""
@@ -194,20 +207,9 @@ class SiteHouse:
         self.admit_window(caller, "narrow", window)
         return await self._desk.cancel(caller, window)
 
-    async def events(
-        self,
-        caller: Caller,
-        *,
-        after: int,
-        limit: int,
-        camera: str | None,
-        session: str | None,
-        details: bool,
-    ) -> Body:
+    async def events(self, caller: Caller, wanted: EventQuery) -> Body:
         """A page of the log."""
-        return await self._logs.events(
-            caller, after=after, limit=limit, camera=camera, session=session, details=details
-        )
+        return await self._logs.events(caller, wanted)
 
     def follow(self, caller: Caller, after: int | None) -> AsyncGenerator[tuple[int, Body], None]:
         """Events as they become durable."""

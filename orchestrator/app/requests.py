@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.app.access import admit_act
 from orchestrator.app.log_views import LogViews
+from orchestrator.app.names import person_of
 from orchestrator.app.repeats import Marks, Repeats
 from orchestrator.app.views import answered, place_now
 from orchestrator.core.camera_state import Session
@@ -86,7 +87,7 @@ class Requests:
             purpose=purpose.name,
             duration_s=wish.duration_s,
             wait_s=WAIT_DEFAULT_S if wish.wait_s is None else wish.wait_s,
-            person=_person(caller) | {"reason": reason, "ticket": ticket, **marks},
+            person=person_of(caller) | {"reason": reason, "ticket": ticket, **marks},
             resume=wish.resume,
         )
         return await _asked(parts, command, wish)
@@ -115,7 +116,7 @@ class Requests:
     async def _extend(self, parts: CameraParts, caller: Caller, wish: TransitionWish, marks: Marks) -> Answer:
         if wish.duration_s is None:
             raise invalid("/duration_s", "say by how many seconds")
-        person = _person(caller) | {"reason": wish.reason, **marks}
+        person = person_of(caller) | {"reason": wish.reason, **marks}
         return await _asked(parts, Extend(caller.member.id, wish.duration_s, person), wish)
 
     async def _acknowledge(
@@ -123,14 +124,14 @@ class Requests:
     ) -> Answer:
         self._look_around()
         lasting = present(parts.actor.facts()) & LOCKING
-        person = _person(caller) | {"reason": wish.reason, **marks}
+        person = person_of(caller) | {"reason": wish.reason, **marks}
         return await _asked(parts, Acknowledge(caller.member.id, lasting, person), wish)
 
     async def _close(
         self, parts: CameraParts, caller: Caller | None, wish: TransitionWish, marks: Marks
     ) -> Answer:
         actor = _actor(caller)
-        person = {} if caller is None else _person(caller) | {"reason": wish.reason}
+        person = {} if caller is None else person_of(caller) | {"reason": wish.reason}
         parts.actor.expect(wish.versions)
         session = parts.actor.state.session
         if parts.actor.close(Why("close", actor, person={**person, **marks} or None)) is None:
@@ -145,10 +146,6 @@ class Requests:
 def invalid(pointer: str, detail: str) -> Refusal:
     """A member of the body that cannot be used, by its JSON pointer."""
     return Refusal("invalid-body", detail, members={"pointer": pointer})
-
-
-def _person(caller: Caller) -> dict[str, Any]:
-    return {"name": caller.member.name, "device": caller.label, "address": caller.address}
 
 
 def _actor(caller: Caller | None) -> Actor:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from orchestrator.app.access import MAY, admit_act
+from orchestrator.app.names import person_of
 from orchestrator.core.events import Actor
 from orchestrator.core.moment import Moment, rfc3339
 from orchestrator.core.policy import Member, Policy
@@ -101,25 +102,25 @@ class WindowDesk:
             start_us=wish.start_us,
             end_us=wish.end_us,
             ticket=wish.ticket,
-            person=_person(caller) | words,
+            person=person_of(caller) | words,
         )
         await self._site.windows.widen(command)
         return Answer(201, await self._view(command.id, caller.member))
 
     async def approve(self, caller: Caller, identifier: str) -> Answer:
         """The window is in force for everybody but those who alone approved it."""
-        await self._site.windows.widen(ApproveWindow(identifier, caller.member.id, _person(caller)))
+        await self._site.windows.widen(ApproveWindow(identifier, caller.member.id, person_of(caller)))
         return Answer(200, await self._view(identifier, caller.member))
 
     async def shorten(self, caller: Caller, identifier: str, end_us: int) -> Answer:
         """The window ends earlier, at once."""
         actor = Actor("member", caller.member.id)
-        return await self._narrow(caller, ShortenWindow(identifier, end_us, actor, _person(caller)))
+        return await self._narrow(caller, ShortenWindow(identifier, end_us, actor, person_of(caller)))
 
     async def cancel(self, caller: Caller, identifier: str) -> Answer:
         """The window is gone, at once."""
         actor = Actor("member", caller.member.id)
-        return await self._narrow(caller, CancelWindow(identifier, actor, _person(caller)))
+        return await self._narrow(caller, CancelWindow(identifier, actor, person_of(caller)))
 
     async def _narrow(self, caller: Caller, command: Narrowing) -> Answer:
         self._site.windows.narrow(command)
@@ -188,7 +189,3 @@ def _stretch(one: Stretch) -> dict[str, Any]:
         "windows": list(one.names),
         "skipped": one.skipped,
     }
-
-
-def _person(caller: Caller) -> dict[str, Any]:
-    return {"name": caller.member.name, "device": caller.label, "address": caller.address}

@@ -188,6 +188,11 @@ class Site:
         self._events.extend(self.ledger.seal(events, self._now()))
         self._news.set()
 
+    async def write(self, event: Event) -> None:
+        """An event that belongs to no camera, durable when this returns. LogError when the log does not take
+        it."""
+        await self.ledger.append(SITE, self.ledger.seal([event], self._now()))
+
     async def _write_site_events(self) -> None:
         while True:
             await self._news.wait()

@@ -97,8 +97,8 @@ class Scene:
             return [one.result() for one in asked]
 
     def log(self) -> list[dict[str, Any]]:
-        """The log with its details, as the reviewer reads it."""
-        path = "/api/v1/events?limit=10000&details=true"
+        """The log with its details and names, as a reviewer reads it who asks for them."""
+        path = "/api/v1/events?limit=10000&names=true"
         items: list[dict[str, Any]] = self.gateway.as_peer(
             "laptop", lambda: self.gateway.get(path, source=LAPTOP)["items"]
         )

@@ -153,3 +153,21 @@ def test_the_log_of_all_that_is_whole(gateway: Gateway) -> None:
     """S12."""
     gateway.wait_no_workers(1.0)
     log_is_whole(gateway)
+
+
+def test_names_are_shown_to_a_reviewer_who_asks_for_them_and_the_look_is_an_event(gateway: Gateway) -> None:
+    """S19, CONTRACT 7 `revealed`."""
+    session = gateway.open(source=COLLEAGUE)
+    gateway.shut(session)
+    path = f"/api/v1/sessions/{session}"
+    assert "names" not in gateway.get(path)
+    after = gateway.last_seq()
+    shown, me = gateway.get(f"{path}?names=true"), gateway.get("/api/v1/me")["member"]
+    assert shown["names"] == {shown["requester"]: "Colleague", me: "Maintainer A"}
+    looked = gateway.wait("revealed", after=after)
+    first, last = gateway.events(session)[0]["seq"], gateway.events(session)[-1]["seq"]
+    assert looked["actor"] == {"kind": "member", "id": me}
+    assert (looked["data"]["first_seq"], looked["data"]["last_seq"]) == (first, last)
+    denied = gateway.ask("GET", f"{path}?names=true", source=COLLEAGUE)
+    assert (denied.status, denied.code, denied.body["roles"]) == (403, "role-required", ["reviewer"])
+    log_is_whole(gateway)

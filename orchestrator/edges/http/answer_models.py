@@ -203,6 +203,7 @@ class Session(Shown):
     checks: list[ChainedCheck]
     viewers: list[Viewer]
     closing: Annotated[dict[str, Any] | None, Told(description="The proof of the closing")]
+    names: Annotated[dict[str, str], Told(description="Members' names by id, where they were asked for")] = {}
 
 
 class Device(Shown):

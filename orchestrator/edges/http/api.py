@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NoReturn
 
 from aiohttp import web
 
@@ -11,7 +10,7 @@ from orchestrator.core.refusal import Refusal
 from orchestrator.edges.http.answers import Pages, answer
 from orchestrator.edges.http.bodies import Empty, Query, TransitionBody, judge, read_json
 from orchestrator.edges.http.identity import caller_of, member_of
-from orchestrator.edges.http.ports import Act, House
+from orchestrator.edges.http.ports import Act, EventQuery, House
 from orchestrator.edges.http.preconditions import etag, expected_versions, idempotency_key
 
 TRIGGERS: dict[str, Act] = {
@@ -100,39 +99,29 @@ class Api:
     async def sessions(self, request: web.Request) -> web.StreamResponse:
         """`GET /sessions`."""
         caller, query = member_of(request), Query(request)
-        _no_names(query)
-        after, limit = query.seq("after"), query.limit()
+        after, limit, names = query.seq("after"), query.limit(), query.flag("names")
         query.end()
-        return await self._pages.answer(request, lambda: self._house.sessions(caller, after, limit))
+        return await self._pages.answer(request, lambda: self._house.sessions(caller, after, limit, names))
 
     async def session(self, request: web.Request) -> web.StreamResponse:
         """`GET /sessions/{id}`."""
-        found = await self._house.session(request.match_info["session"], member_of(request))
+        session, caller = request.match_info["session"], member_of(request)
+        await self._house.admit_session(caller, session)
         query = Query(request)
-        _no_names(query)
+        names = query.flag("names")
         query.end()
-        return answer(found)
+        return answer(await self._house.session(session, caller, names))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """`GET /events`."""
         caller, query = member_of(request), Query(request)
-        _no_names(query)
-        after, limit, details = query.seq("after"), query.limit(), query.flag("details")
-        camera, session = query.text("camera"), query.text("session")
-        query.end()
-        return await self._pages.answer(
-            request,
-            lambda: self._house.events(
-                caller, after=after, limit=limit, camera=camera, session=session, details=details
-            ),
+        wanted = EventQuery(
+            after=query.seq("after"),
+            limit=query.limit(),
+            camera=query.text("camera"),
+            session=query.text("session"),
+            details=query.flag("details"),
+            names=query.flag("names"),
         )
-
-
-def not_built(what: str) -> NoReturn:
-    """Refusal `not-built`: named by the contract, never accepted without effect."""
-    raise Refusal("not-built", f"{what}: not built yet.")
-
-
-def _no_names(query: Query) -> None:
-    if query.text("names") is not None:
-        not_built("The query parameter names")
+        query.end()
+        return await self._pages.answer(request, lambda: self._house.events(caller, wanted))

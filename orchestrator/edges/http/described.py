@@ -88,6 +88,12 @@ LIMIT = Parameter(
     "How many items at most",
 )
 PAGED = (AFTER, LIMIT)
+_NAMES = Parameter(
+    "names",
+    "query",
+    {"type": "boolean", "default": False},
+    "With the names in them: for a reviewer alone, and that somebody looked is an event",
+)
 _ETAG = {"ETag": Parameter("ETag", "header", {"type": "string", "pattern": '^"[0-9]+"$'}, "For `If-Match`")}
 _KEY = Parameter(
     "Idempotency-Key",
@@ -233,14 +239,15 @@ DESCRIBED: Mapping[tuple[str, str], Route] = {
         "sessions",
         "Sessions, newest last: a reviewer sees all, a maintainer their own",
         {200: Reply("A page of them", shown.Page[shown.Session], lines=True)},
-        query=PAGED,
-        problems=("slow-down",),
+        query=(*PAGED, _NAMES),
+        problems=("slow-down", "log-unwritable"),
     ),
     ("GET", "/api/v1/sessions/{session}"): Route(
         "session",
         "One session",
         {200: Reply("The session", shown.Session)},
-        problems=("unknown-session",),
+        query=(_NAMES,),
+        problems=("unknown-session", "role-required", "log-unwritable"),
     ),
     ("GET", "/api/v1/events"): Route(
         "events",
@@ -250,9 +257,10 @@ DESCRIBED: Mapping[tuple[str, str], Route] = {
             *PAGED,
             Parameter("camera", "query", IDENTIFIER, "Of this camera alone"),
             Parameter("session", "query", IDENTIFIER, "Of this session alone"),
-            Parameter("details", "query", {"type": "boolean", "default": False}, "With the personal rows"),
+            Parameter("details", "query", {"type": "boolean", "default": False}, "With what was said"),
+            _NAMES,
         ),
-        problems=("slow-down",),
+        problems=("slow-down", "log-unwritable"),
     ),
     ("GET", "/api/v1/events/stream"): Route(
         "follow",

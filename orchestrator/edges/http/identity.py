@@ -16,13 +16,12 @@ log = logging.getLogger(__name__)
 
 REPORTED = frozenset({"wrong-host", "unknown-device", "own-address", "cross-site", "role-required"})
 """Refusals that the log counts as `denied`."""
-_CALLER = "volet.caller"
+_CALLER = web.RequestKey("caller", Caller)
 
 
 def caller_of(request: web.Request) -> Caller | None:
     """Who asks; None is the local socket."""
-    caller: Caller | None = request[_CALLER]
-    return caller
+    return request.get(_CALLER)
 
 
 def member_of(request: web.Request) -> Caller:
@@ -50,7 +49,9 @@ def door_keeper(house: House) -> Middleware:
     @web.middleware
     async def keep(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            request[_CALLER] = await _identify(house, request)
+            caller = await _identify(house, request)
+            if caller is not None:
+                request[_CALLER] = caller
             return await handler(request)
         except Refusal as refusal:
             return await _refused(house, request, refusal)

@@ -10,13 +10,24 @@ from typing import Any, Literal, Protocol
 from orchestrator.core.policy import Member
 from orchestrator.core.refusal import Refusal
 
-__all__ = ["Act", "Answer", "Caller", "House", "LiveWatch", "Refusal", "TransitionWish", "WindowWish"]
+__all__ = [
+    "Act",
+    "Answer",
+    "Caller",
+    "EventQuery",
+    "House",
+    "LiveWatch",
+    "Refusal",
+    "TransitionWish",
+    "WindowWish",
+]
 
 Body = Mapping[str, Any]
 
 Act = Literal[
     "see",
     "log",
+    "reveal",
     "watch",
     "request",
     "extend",
@@ -26,8 +37,9 @@ Act = Literal[
     "approve",
     "narrow",
 ]
-"""What somebody wants to do: read camera states, checks, windows and `me`; read events and sessions; see the
-picture; pull one of the triggers; or add a window, approve one, shorten or cancel one."""
+"""What somebody wants to do: read camera states, checks, windows and `me`; read events and sessions, or the
+names in them; see the picture; pull one of the triggers; or add a window, approve one, shorten or cancel
+one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,19 @@ class Caller:
     label: str
     address: str
     port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """Which page of the log: of the events after that sequence number, those of a camera or a session; with
+    their details; with the names in these, which is itself an event."""
+
+    after: int
+    limit: int
+    camera: str | None = None
+    session: str | None = None
+    details: bool = False
+    names: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +185,14 @@ class House(Protocol):
     def connection_lost(self, transport: asyncio.BaseTransport) -> None:
         """A TCP connection ended; the gate lets go of it."""
 
-    async def sessions(self, caller: Caller, after: int, limit: int) -> Body:
-        """A page of sessions, newest last: reviewers all, maintainers their own."""
+    async def sessions(self, caller: Caller, after: int, limit: int, names: bool) -> Body:
+        """A page of sessions, newest last: reviewers all, maintainers their own; `names` as in EventQuery."""
 
-    async def session(self, session: str, caller: Caller) -> Body:
-        """One session."""
+    async def admit_session(self, caller: Caller, session: str) -> None:
+        """Whether this caller may read that session; asked before its query is. Refusal `unknown-session`."""
+
+    async def session(self, session: str, caller: Caller, names: bool) -> Body:
+        """One session; `names` as in EventQuery."""
 
     def admit_window(self, caller: Caller, act: Act, window: str) -> None:
         """Whether this caller may do that to this window; asked before a body is read. Refusal
@@ -189,16 +217,7 @@ class House(Protocol):
     async def cancel_window(self, caller: Caller, window: str) -> Answer:
         """Cancel one: the window; 202 with `pending` when the log has not taken it yet."""
 
-    async def events(
-        self,
-        caller: Caller,
-        *,
-        after: int,
-        limit: int,
-        camera: str | None,
-        session: str | None,
-        details: bool,
-    ) -> Body:
+    async def events(self, caller: Caller, wanted: EventQuery) -> Body:
         """A page of the log: `{items, next}`."""
 
     def follow(self, caller: Caller, after: int | None) -> AsyncGenerator[tuple[int, Body], None]:

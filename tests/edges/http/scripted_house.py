@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.policy import Member, Role
 from orchestrator.core.refusal import Refusal
-from orchestrator.edges.http.ports import Act, Answer, Body, Caller, TransitionWish, WindowWish
+from orchestrator.edges.http.ports import Act, Answer, Body, Caller, EventQuery, TransitionWish, WindowWish
 
 SESSION = "01930000-0000-7000-8000-000000000001"
 WATCH = "w-7d0f8e52c1"
@@ -181,14 +181,17 @@ class ScriptedHouse:
     def connection_lost(self, transport: asyncio.BaseTransport) -> None:
         self.lost.put_nowait(transport)
 
-    async def sessions(self, caller: Caller, after: int, limit: int) -> Body:
-        self._script("sessions", after=after, limit=limit)
+    async def sessions(self, caller: Caller, after: int, limit: int, names: bool) -> Body:
+        self._script("sessions", after=after, limit=limit, names=names)
         return {"items": [], "next": None}
 
-    async def session(self, session: str, caller: Caller) -> Body:
-        self._script("session")
+    async def admit_session(self, caller: Caller, session: str) -> None:
+        self._script("admit_session")
         if session != SESSION:
             raise Refusal("unknown-session", "There is no such session.")
+
+    async def session(self, session: str, caller: Caller, names: bool) -> Body:
+        self._script("session", names=names)
         return {"id": SESSION}
 
     def admit_window(self, caller: Caller, act: Act, window: str) -> None:
@@ -225,18 +228,9 @@ class ScriptedHouse:
         self.window_calls.append(("cancel", window))
         return Answer(202, {"id": window, "pending": True})
 
-    async def events(
-        self,
-        caller: Caller,
-        *,
-        after: int,
-        limit: int,
-        camera: str | None,
-        session: str | None,
-        details: bool,
-    ) -> Body:
-        self._script("events", after=after, limit=limit, camera=camera, session=session, details=details)
-        return {"items": self.log[after : after + limit], "next": None}
+    async def events(self, caller: Caller, wanted: EventQuery) -> Body:
+        self._script("events", wanted=wanted)
+        return {"items": self.log[wanted.after : wanted.after + wanted.limit], "next": None}
 
     async def follow(self, caller: Caller, after: int | None) -> AsyncGenerator[tuple[int, Body], None]:
         self._script("follow")

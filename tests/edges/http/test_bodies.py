@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.refusal import Refusal
 from orchestrator.edges.http import bodies
-from orchestrator.edges.http.ports import TransitionWish
+from orchestrator.edges.http.ports import EventQuery, TransitionWish
 
 from .conftest import Client
 from .scripted_house import SESSION, WATCH, ScriptedHouse, member
@@ -211,13 +211,20 @@ async def test_a_query_that_is_not_exact_is_refused_with_a_pointer(
 async def test_a_page_is_asked_for_as_it_was_named_and_100_long_by_default(
     client: Client, house: ScriptedHouse
 ) -> None:
-    await client.get("/api/v1/events?after=5&limit=10000&camera=cam1&session=s&details=true")
-    assert house.asked[-1] == (
-        "events", {"after": 5, "limit": 10_000, "camera": "cam1", "session": "s", "details": True},
-    )  # fmt: skip
-    for path, name in (("cameras/cam1/transitions", "transitions"), ("sessions", "sessions")):
-        await client.get(f"/api/v1/{path}")
-        assert house.asked[-1] == (name, {"after": 0, "limit": 100})
+    await client.get("/api/v1/events?after=5&limit=10000&camera=cam1&session=s&details=true&names=true")
+    await client.get("/api/v1/events")
+    wanted = EventQuery(5, 10_000, camera="cam1", session="s", details=True, names=True)
+    pages = [asked["wanted"] for method, asked in house.asked if method == "events"]
+    assert pages == [wanted, EventQuery(0, 100)]
+    await client.get("/api/v1/cameras/cam1/transitions")
+    assert house.asked[-1] == ("transitions", {"after": 0, "limit": 100})
+    for query, names in (("", False), ("?names=true", True), ("?names=false", False)):
+        await client.get(f"/api/v1/sessions{query}")
+        assert house.asked[-1] == ("sessions", {"after": 0, "limit": 100, "names": names})
+        await client.get(f"/api/v1/sessions/{SESSION}{query}")
+        assert house.asked[-1] == ("session", {"names": names})
+    assert (await client.get(f"/api/v1/sessions/{SESSION}?names=yes")).json["pointer"] == "/names"
+    assert (await client.get("/api/v1/sessions/other?names=yes")).code == "unknown-session"
 
 
 async def test_an_unknown_camera_or_a_missing_role_comes_before_the_query(
@@ -269,14 +276,3 @@ async def test_a_watch_is_given_back_with_or_without_a_body_and_even_when_the_ca
     house.refusals["watch"] = Refusal("shut", "It is shut.")
     assert (await client.ask("DELETE", path)).status == 204
     assert house.left == [WATCH] * 3
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "/api/v1/events?names=true"), ("GET", f"/api/v1/sessions/{SESSION}?names=true")],
-)
-async def test_a_path_of_the_contract_that_is_not_built_says_so(
-    client: Client, method: str, path: str
-) -> None:
-    reply = await client.ask(method, path, body={} if method != "GET" else None)
-    assert (reply.status, reply.code) == (501, "not-built")
