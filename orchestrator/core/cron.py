@@ -14,6 +14,7 @@ _MONTHS = {
         ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1
     )
 }
+MAX_CHARACTERS = 500
 _LONGEST_MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _PART = re.compile(r"(?P<first>\*|[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?(?:/(?P<step>[0-9]{1,3}))?", re.ASCII)
 
@@ -63,6 +64,8 @@ def parse_cron(text: str) -> Cron:
     together with a weekday is refused (some programs read AND, others OR: FIELD 8). Raises CronInvalid.
     """
     fields = text.lower().split()
+    if len(text) > MAX_CHARACTERS:
+        raise CronInvalid(f"five fields of at most {MAX_CHARACTERS} characters, not {len(text)}")
     if len(fields) != 5:
         raise CronInvalid(
             f'five fields "minute hour day month weekday", for example "0 9 * * tue"; not {len(fields)}'

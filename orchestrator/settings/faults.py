@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 _FOUND_CHARACTERS = 80
+MAX_FAULTS = 100
+"""Of one file: nobody reads on after so many, and they are told in the journal and by the API."""
+_BARE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,12 @@ class Fault:
 
 
 class SettingsInvalid(Exception):
-    """The configuration is not valid; `faults` says all that is wrong."""
+    """The configuration is not valid; `faults` says all that is wrong, or how many more faults there are."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
+        if len(faults) > MAX_FAULTS:
+            more = Fault("", f"{len(faults) - MAX_FAULTS} more faults", "none: mend those first")
+            faults = (*faults[:MAX_FAULTS], more)
         super().__init__("\n".join(str(fault) for fault in faults))
         self.faults = faults
 
@@ -37,6 +44,11 @@ def shown(value: object) -> str:
     """A value of the file for the person who reads the fault: one line, at most 80 characters."""
     text = repr(value) if isinstance(value, str) else _toml(value)
     return text if len(text) <= _FOUND_CHARACTERS else text[: _FOUND_CHARACTERS - 1] + "…"
+
+
+def key_text(name: str) -> str:
+    """A key as TOML writes it: bare where it can be, else in quotes and on one line."""
+    return name if _BARE.fullmatch(name) else shown(name)
 
 
 def _toml(value: object) -> str:

@@ -25,6 +25,7 @@ from orchestrator.settings.units import (
     parse_size_bytes,
 )
 
+_MAX_PATH_BYTES = 4095
 ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _ID_EXPECTED = "1 to 32 of a-z, 0-9, - and _, beginning with a letter or a digit"
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -58,7 +59,7 @@ def reads(parse: Callable[[Any], Any], expected: str = "") -> BeforeValidator:
 
 def _string(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError
+        raise TypeError("text in quotes")
     return value
 
 
@@ -144,7 +145,7 @@ def choice(*words: str) -> BeforeValidator:
 
 def _absolute(value: Any) -> Path:
     path = Path(_string(value))
-    if not path.is_absolute() or not value.isprintable():
+    if not path.is_absolute() or not value.isprintable() or len(bytes(path)) > _MAX_PATH_BYTES:
         raise ValueError
     return path
 

@@ -6,23 +6,32 @@ import os
 import re
 import stat
 import tomllib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from orchestrator.settings.faults import Fault, SettingsInvalid
+from orchestrator.settings.faults import Fault, SettingsInvalid, key_text
 
-_FILE_BYTES = 1 << 20
+_FILE_BYTES = 256 << 10
+_MAX_VALUES = 10_000
+_MAX_LEVELS = 8
 _SECRET_BYTES = 4096
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS_READ = stat.S_IROTH
+# tomllib takes minutes over a key of very many parts, and raises no TOMLDecodeError over very many digits.
+_LONG_KEY = re.compile(
+    rb"""^[ \t]*\[{0,2}(?:[ \t]*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.){8}""", re.MULTILINE
+)
+_LONG_NUMBER = re.compile(rb"(?<![0-9_])[0-9][0-9_]{4000}")
+_TOO_DEEP = ("values within values without an end", "tables and lists of a few levels")
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column (\d+)\)$")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The file's tables, decimals as Decimal.
 
-    Raises SettingsInvalid when it is missing, unreadable or no TOML, or others may write it or its folder.
+    Raises SettingsInvalid when it is missing, unreadable or no TOML, holds more than any configuration does,
+    or others may write it or its folder.
     """
     faults: list[Fault] = []
     try:
@@ -32,15 +41,68 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsInvalid((_unreadable(path, "", error, "a readable TOML file"),)) from None
     if faults:
         raise SettingsInvalid(tuple(faults))
+    _refuse(_beyond_toml(data))
+    raw = _parsed(data)
+    _refuse(_beyond_measure(raw))
+    return raw
+
+
+def _refuse(fault: Fault | None) -> None:
+    if fault is not None:
+        raise SettingsInvalid((fault,))
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
     try:
-        return tomllib.loads(data.decode(), parse_float=Decimal)
+        return tomllib.loads(data.decode(), parse_float=_decimal)
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise SettingsInvalid((Fault(f"line {line}", "bytes that are not UTF-8", "TOML in UTF-8"),)) from None
+        where = _line(data, error.start)
+        raise SettingsInvalid((Fault(where, "bytes that are not UTF-8", "TOML in UTF-8"),)) from None
+    except RecursionError:
+        raise SettingsInvalid((Fault("", *_TOO_DEEP),)) from None
     except tomllib.TOMLDecodeError as error:
         found, at = _AT_LINE.sub("", str(error)), _AT_LINE.search(str(error))
         where = f"line {at[1] if at else len(data.splitlines())}"
         raise SettingsInvalid((Fault(where, found[:1].lower() + found[1:], "TOML"),)) from None
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")  # its exponent is beyond what can be counted
+
+
+def _line(data: bytes, at: int) -> str:
+    newlines = data.count(b"\n", 0, at)
+    return f"line {newlines + 1}"
+
+
+def _beyond_toml(data: bytes) -> Fault | None:
+    """What must not come before tomllib."""
+    if found := _LONG_KEY.search(data):
+        return Fault(_line(data, found.start()), "a key of more than 8 parts", "a key of this file's tables")
+    if found := _LONG_NUMBER.search(data):
+        return Fault(_line(data, found.start()), "thousands of digits", "a number that fits 64 bits")
+    return None
+
+
+def _beyond_measure(raw: dict[str, Any]) -> Fault | None:
+    """The first value that is larger, deeper or one more than any that could be meant (K3)."""
+    waiting: list[tuple[str, Any, int]] = [("", raw, 0)]
+    for _ in range(_MAX_VALUES):
+        if not waiting:
+            return None
+        at, value, level = waiting.pop()
+        if level > _MAX_LEVELS:
+            return Fault(at, *_TOO_DEEP)
+        if isinstance(value, dict):
+            waiting += ((f"{at}.{key_text(key)}".lstrip("."), one, level + 1) for key, one in value.items())
+        elif isinstance(value, list):
+            waiting += ((f"{at}[{i}]", one, level + 1) for i, one in enumerate(value))
+        elif isinstance(value, int) and value.bit_length() > 63:
+            return Fault(at, f"an integer of {value.bit_length()} bits", "one that fits 64 bits")
+    return Fault("", f"more than {_MAX_VALUES} values", "a configuration with fewer")
 
 
 def read_secret(path: Path, at: str, faults: list[Fault]) -> str | None:
@@ -90,7 +152,7 @@ def _read_regular(path: Path, longest: int, faults: list[Fault], *, at: str = ""
 
 
 def _judge_folders(path: Path, faults: list[Fault]) -> None:
-    for folder in dict.fromkeys((path.absolute().parent, path.resolve().parent)):
+    for folder in dict.fromkeys((path.absolute().parent, Path(os.path.realpath(path)).parent)):
         _judge(folder, os.stat(folder), "", faults, 0)
 
 

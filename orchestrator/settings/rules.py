@@ -7,11 +7,12 @@ from collections.abc import Hashable, Iterable, Iterator
 
 from orchestrator.settings import file
 from orchestrator.settings.faults import Fault, shown
-from orchestrator.settings.fields import split_listener
+from orchestrator.settings.fields import ID, split_listener
 from orchestrator.settings.tables import At, Lane, Tables
 
 _KINDS = ("equals", "heartbeat", "quiet_for", "steady_for")
 _DEVICE_KINDS = {"wireguard": "key", "tailscale": "node", "loopback": "address"}
+_MAX_NAMED = 12
 _LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 
 
@@ -174,30 +175,30 @@ def _rule(rule: At[file.RuleTable], lane: Lane) -> Iterator[Fault]:
     if table.vouched_by is not None and valued:
         heartbeats = {other.table.id for other in lane.rules if other.table.heartbeat}
         if table.vouched_by not in heartbeats and (lane.complete or table.vouched_by not in lane.named):
-            among = ", ".join(sorted(heartbeats)) or "there is none"
-            yield Fault(
-                f"{path}.vouched_by", shown(table.vouched_by), f"a heartbeat rule of this lane: {among}"
-            )
+            expected = f"a heartbeat rule of this lane: {_among(heartbeats)}"
+            yield Fault(f"{path}.vouched_by", shown(table.vouched_by), expected)
 
 
 def _known_cameras(tables: Tables, names: Iterable[str], path: str) -> Iterator[Fault]:
-    for name in names:
-        if name not in tables.camera_names:
-            yield Fault(path, shown(name), f"a camera of this file: {_among(tables.camera_names)}")
+    unknown = [name for name in names if name not in tables.camera_names]
+    among = _among(tables.camera_names) if unknown else ""
+    yield from (Fault(path, shown(name), f"a camera of this file: {among}") for name in unknown)
     yield from _unique(names, path)
 
 
 def _among(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "there is none"
+    known = sorted(name for name in names if ID.fullmatch(name))
+    return ", ".join(known[:_MAX_NAMED]) + ", …" * (len(known) > _MAX_NAMED) or "there is none"
 
 
 def _cameras(tables: Tables) -> Iterator[Fault]:
     if not tables.camera_names:
         yield Fault("cameras", "none", "at least one [cameras.<name>]")
+    lanes = _among(tables.lanes)
     for name, camera in tables.cameras.items():
         path = f"cameras.{name}"
         if camera.lane not in tables.lanes:
-            yield Fault(f"{path}.lane", shown(camera.lane), f"a lane of this file: {_among(tables.lanes)}")
+            yield Fault(f"{path}.lane", shown(camera.lane), f"a lane of this file: {lanes}")
         if camera.source_secret_file is not None and not camera.source.startswith(("http", "rtsp")):
             yield Fault(f"{path}.source_secret_file", "a secret for a local source", "it beside a URL alone")
         yield from _unique(camera.outputs, f"{path}.outputs")
@@ -228,11 +229,12 @@ def _topics(tables: Tables) -> Iterator[Fault]:
 def _purposes(tables: Tables) -> Iterator[Fault]:
     yield from _repeated(tables.purposes)
     named = frozenset[str]().union(*(lane.named for lane in tables.lanes.values()))
+    rules = _among(named)
     for purpose in tables.purposes:
         yield from _unique(purpose.table.waive, f"{purpose.path}.waive")
         for rule in purpose.table.waive:
             if rule not in named:
-                yield Fault(f"{purpose.path}.waive", shown(rule), f"lane rules of this file: {_among(named)}")
+                yield Fault(f"{purpose.path}.waive", shown(rule), f"lane rules of this file: {rules}")
 
 
 def _worker(tables: Tables) -> Iterator[Fault]:

@@ -63,5 +63,6 @@ def read_source(text: str) -> CameraSource:
 
 
 def without_credentials(text: str) -> str:
-    """`text` fit for a message: nothing between `//` and `@`, nothing after `?`."""
-    return re.sub(r"\?.*", "?…", re.sub(r"//.*@", "//…@", text, flags=re.DOTALL), flags=re.DOTALL)
+    """`text` fit for a message: nothing between the scheme and `@`, nothing after `?` or `#`."""
+    text = re.sub(r"^([a-z]*:(?://)?)?.*@", r"\1…@", text, flags=re.DOTALL)
+    return re.sub(r"([?#]).*", r"\1…", text, flags=re.DOTALL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -11,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from orchestrator.settings import file
-from orchestrator.settings.faults import Fault, shown
+from orchestrator.settings.faults import Fault, key_text, shown
 from orchestrator.settings.fields import ID
 from orchestrator.settings.source import without_credentials
 
@@ -30,8 +29,8 @@ _EXPECTED = {
     "model_type": "a table",
     "missing": "this key: it has no default",
 }
-_BARE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
-_PERSONAL = frozenset({"name", "label", "key", "node", "address", "username"})
+_OF_NOBODY = frozenset({"roles", "cameras"})
+"""What a fault may repeat of a member: all else of one names a person or a device (S19)."""
 _SECTIONS = (
     "site", "timezone", "log", "vpn", "members", "local", "policy", "mqtt", "lanes", "cameras", "purposes",
     "worker", "host", "viewers", "windows", "privacy",
@@ -83,7 +82,7 @@ class Tables:
 
 def read_tables(raw: Mapping[str, Any], faults: list[Fault]) -> Tables:
     """Judge every table of `raw`; what is not valid is left out and added to `faults`."""
-    faults.extend(_unknown(_key(name), name, _SECTIONS) for name in raw if name not in _SECTIONS)
+    faults.extend(_unknown(key_text(name), name, _SECTIONS) for name in raw if name not in _SECTIONS)
     _read(file.PrivacyTable, raw.get("privacy", {}), "privacy", faults)
     above = {name: raw[name] for name in ("site", "timezone") if name in raw}
     site = _read(file.SiteTable, above, "", faults)
@@ -122,11 +121,6 @@ def read_tables(raw: Mapping[str, Any], faults: list[Fault]) -> Tables:
     )
 
 
-def _key(name: str) -> str:
-    """A key as TOML writes it: bare where it can be, else in quotes and on one line."""
-    return name if _BARE.fullmatch(name) else shown(name)
-
-
 def _named(raw: Mapping[str, Any], section: str, faults: list[Fault]) -> dict[str, Any]:
     """The tables of `[<section>.<name>]`, those whose name is an id."""
     tables = raw.get(section, {})
@@ -135,7 +129,9 @@ def _named(raw: Mapping[str, Any], section: str, faults: list[Fault]) -> dict[st
         return {}
     expected = "a name of 1 to 32 of a-z, 0-9, - and _, beginning with a letter or a digit"
     faults.extend(
-        Fault(f"{section}.{_key(name)}", shown(name), expected) for name in tables if not ID.fullmatch(name)
+        Fault(f"{section}.{key_text(name)}", shown(name), expected)
+        for name in tables
+        if not ID.fullmatch(name)
     )
     return {name: table for name, table in tables.items() if ID.fullmatch(name)}
 
@@ -149,13 +145,14 @@ def _lane(raw: Any, path: str, faults: list[Fault]) -> Lane:
     written = raw.get("rules", [])
     rules = _each(file.RuleTable, written, f"{path}.rules", faults)
     many = written if isinstance(written, list) else []
-    named = frozenset(str(rule["id"]) for rule in many if isinstance(rule, dict) and "id" in rule)
+    ids = (rule.get("id") for rule in many if isinstance(rule, dict))
+    named = frozenset(each for each in ids if isinstance(each, str))
     return Lane(table, rules, named, complete=len(rules) == len(many))
 
 
 def _each(model: type[_T], raw: Any, path: str, faults: list[Fault]) -> tuple[At[_T], ...]:
     if not isinstance(raw, list):
-        faults.append(Fault(path, shown(raw), f"tables in double brackets: [[{path}]]"))
+        faults.append(Fault(path, _found(path, (), raw), f"tables in double brackets: [[{path}]]"))
         return ()
     read = ((f"{path}[{i}]", _read(model, value, f"{path}[{i}]", faults)) for i, value in enumerate(raw))
     return tuple(At(at, table) for at, table in read if table is not None)
@@ -174,7 +171,7 @@ def _fault(model: type[file.Table], path: str, error: Any, also: Iterable[str]) 
     steps: tuple[str | int, ...] = error["loc"]
     at = path
     for step in steps:
-        at = f"{at}[{step}]" if isinstance(step, int) else f"{at}.{_key(step)}".lstrip(".")
+        at = f"{at}[{step}]" if isinstance(step, int) else f"{at}.{key_text(step)}".lstrip(".")
         if isinstance(step, str) and step in _INNER and step != steps[-1]:
             model = _INNER[step]
     kind, last = error["type"], steps[-1] if steps else ""
@@ -183,14 +180,20 @@ def _fault(model: type[file.Table], path: str, error: Any, also: Iterable[str]) 
         return _unknown(at, str(last), [*known, *also])
     if kind == "missing":
         return Fault(at, "nothing", _EXPECTED[kind])
-    found = shown(error["input"])
-    if last == "source":
-        found = shown(without_credentials(str(error["input"])))
-    elif last in _PERSONAL and path.startswith(("members", "mqtt")):
-        found = "something else"
-    elif kind in {"too_short", "too_long"}:
-        found = f"{len(error['input'])} of them"
-    return Fault(at, found, _expected(error))
+    if kind in {"too_short", "too_long"}:
+        return Fault(at, f"{len(error['input'])} of them", _expected(error))
+    return Fault(at, _found(path, steps, error["input"]), _expected(error))
+
+
+def _found(path: str, steps: tuple[str | int, ...], value: object) -> str:
+    """`value` as a fault may repeat it: nobody's name, and no password that stands where its file's path
+    should."""
+    last = str(steps[-1]) if steps else ""
+    if path.startswith("members") and steps[:1] not in {(key,) for key in _OF_NOBODY}:
+        return "something else"
+    if last in {"username", "why"} or last.endswith("_file"):
+        return "something else"
+    return shown(without_credentials(str(value)) if last == "source" else value)
 
 
 def _expected(error: Any) -> str:
