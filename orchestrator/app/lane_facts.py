@@ -342,7 +342,7 @@ def _moves(camera: CameraPolicy, message: Heard) -> bool:
 def _camera_to_close(payload: bytes) -> str | None:
     try:
         body = json.loads(payload[:4096])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict) or body.get("trigger") != "close":
         return None

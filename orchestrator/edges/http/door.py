@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import struct
 from collections import Counter
@@ -26,8 +27,13 @@ KEEP_ALIVE_S = 15.0
 """How long a connection may be idle, or take over its request's header."""
 LINGER_S = 1.0
 """How long the rest of a refused body is read and thrown away, so that the refusal arrives."""
+WRITE_LIMIT_S = 20.0
+"""A connection whose reader takes nothing of an answer for this long is cut; TCP itself waits less."""
 MAX_CONNECTIONS = 384
+"""Beyond it a new connection takes the place of the oldest that has no request under way."""
 MAX_CONNECTIONS_A_PEER = 256
+_OWN_WORDS = re.compile(r"[A-Z][A-Za-z0-9 `/,.'-]{3,79}", re.ASCII)
+"""A sentence of the parser's own; where it quotes the request, that stands alone or after a colon."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -67,12 +73,23 @@ class Doors:
         return found == device
 
     def enter(self, door: Door, transport: asyncio.Transport) -> bool:
-        """Whether there is room; when there is, the connection is counted until `leave`."""
+        """Whether there is room, or room was made; then the connection is counted until `leave`."""
         peer = _peer(transport)
-        if len(self._open) >= MAX_CONNECTIONS or self._peers[peer] >= MAX_CONNECTIONS_A_PEER:
+        if self._peers[peer] >= MAX_CONNECTIONS_A_PEER:
+            return False
+        if len(self._open) >= MAX_CONNECTIONS and not self._make_room():
             return False
         self._open[door] = transport
         self._peers[peer] += 1
+        return True
+
+    def _make_room(self) -> bool:
+        """Nobody keeps others out by connections that ask for nothing (F18)."""
+        oldest = next((door for door in self._open if door.is_idle), None)
+        if oldest is None:
+            return False
+        cut(self._open[oldest])
+        self.leave(oldest)
         return True
 
     def leave(self, door: Door) -> None:
@@ -103,7 +120,7 @@ class Doors:
 class Door(web.RequestHandler):
     """aiohttp's protocol for one connection, with our socket options, bounds and problem documents."""
 
-    __slots__ = ("_device", "_doors", "_streaming", "is_local")
+    __slots__ = ("_device", "_doors", "_stalled", "_streaming", "is_local")
 
     def __init__(self, doors: Doors, server: web.Server, device: str | None) -> None:
         super().__init__(
@@ -118,6 +135,7 @@ class Door(web.RequestHandler):
         )
         self._doors = doors
         self._streaming: asyncio.Task[Any] | None = None
+        self._stalled: asyncio.TimerHandle | None = None
         self._device = device
         self.is_local = device is None
 
@@ -132,10 +150,30 @@ class Door(web.RequestHandler):
         if not self._doors.enter(self, transport):
             cut(transport)
             return
+        if self.is_local:
+            # A Unix socket has no patience of its own: whatever waits is seen by `pause_writing`.
+            keep_nothing_back(transport)
         super().connection_made(transport)
+
+    def pause_writing(self) -> None:
+        """The reader does not keep up: it may not stay so for ever."""
+        super().pause_writing()
+        assert self.transport is not None
+        self._stalled = asyncio.get_running_loop().call_later(WRITE_LIMIT_S, cut, self.transport)
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self._stop_waiting()
+        super().resume_writing()
+
+    def _stop_waiting(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End what streams into this connection, and tell the gate."""
+        self._stop_waiting()
         if self._streaming is not None:
             self._streaming.cancel()
         super().connection_lost(exc)
@@ -145,6 +183,11 @@ class Door(web.RequestHandler):
     def is_streaming(self) -> bool:
         """Whether an answer without an end is under way."""
         return self._streaming is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered: nothing was asked, or not to its end, or it is done."""
+        return self._current_request is None
 
     def ends_with_connection(self) -> None:
         """The running request streams: it is cancelled when the connection is lost. Others are not, since
@@ -167,10 +210,12 @@ class Door(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("The response had begun; it cannot become an error.")
         if status < 500:
-            first_line = (message or "").strip().partition("\n")[0].strip(" :.") or "The request is malformed"
-            refusal = Refusal("bad-request", f"{first_line}. Send HTTP/1.1.")
+            words = re.split(r"[:\n]", (message or "").strip())[0].rstrip(" .")
+            found = words if _OWN_WORDS.fullmatch(words) and " " in words else "The request is malformed"
+            refusal = Refusal("bad-request", f"{found}. Send HTTP/1.1.")
         else:
-            log.error("A request failed unexpectedly", exc_info=exc)
+            if not isinstance(exc, ConnectionError):  # who hangs up is no failure of ours
+                log.error("A request failed unexpectedly", exc_info=exc)
             refusal = Refusal("internal", "The daemon could not answer; its journal says why.")
         response = problem(refusal)
         response.headers.update(SECURITY_HEADERS)

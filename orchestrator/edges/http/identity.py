@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from orchestrator.core.refusal import Refusal
@@ -49,6 +49,8 @@ def door_keeper(house: House) -> Middleware:
     @web.middleware
     async def keep(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
+            if request.version not in (HttpVersion10, HttpVersion11):
+                raise Refusal("bad-request", "This is another version of HTTP. Send HTTP/1.1.")
             caller = await _identify(house, request)
             if caller is not None:
                 request[_CALLER] = caller
@@ -106,7 +108,7 @@ async def _refused(house: House, request: web.Request, refusal: Refusal) -> web.
     if refusal.code in REPORTED and not (isinstance(door, Door) and door.is_local):
         await house.denied(peer_of(request)[0], refusal.code)
     response = problem(refusal)
-    if refusal.code == "too-slow":
+    if refusal.code in ("bad-request", "too-slow"):
         response.force_close()
     return response
 

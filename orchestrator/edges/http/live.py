@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 
 from aiohttp import web
 
 from orchestrator.core.refusal import Refusal
 from orchestrator.edges.http.answers import door_of, drop, send_slices, transport_of
-from orchestrator.edges.http.door import keep_nothing_back
+from orchestrator.edges.http.door import Door, cut, keep_nothing_back
 from orchestrator.edges.http.identity import member_of
 from orchestrator.edges.http.ports import Caller, House, LiveWatch
 
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 STALL_LIMIT_S = 2.0
 """A viewer whose unsent data is older than this is dropped (DESIGN, principle 3)."""
+MAX_STREAMS_A_WATCH = 4
+"""A watch is one viewer's: a player that comes back takes the place of its oldest response (F18)."""
 
 
 class Live:
@@ -24,6 +27,7 @@ class Live:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._streams: dict[Door, str] = {}
 
     async def mp4(self, request: web.Request) -> web.StreamResponse:
         """`GET /live/{watch}/stream.mp4`: one endless fragmented MP4. It ends properly when the worker is
@@ -36,6 +40,25 @@ class Live:
             return response
         _put_under_the_gate(watch, request)
         door_of(request).ends_with_connection()
+        with self._place(door_of(request), request.match_info["watch"]):
+            return await self._stream(request, response, watch, caller)
+
+    @contextmanager
+    def _place(self, door: Door, watch: str) -> Iterator[None]:
+        same = [each for each, watched in self._streams.items() if watched == watch]
+        for oldest in same[: max(0, len(same) + 1 - MAX_STREAMS_A_WATCH)]:
+            del self._streams[oldest]
+            if oldest.transport is not None:
+                cut(oldest.transport)
+        self._streams[door] = watch
+        try:
+            yield
+        finally:
+            self._streams.pop(door, None)
+
+    async def _stream(
+        self, request: web.Request, response: web.StreamResponse, watch: LiveWatch, caller: Caller
+    ) -> web.StreamResponse:
         await response.prepare(request)
         try:
             async with aclosing(watch.fragments()) as fragments:

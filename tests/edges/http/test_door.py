@@ -268,16 +268,71 @@ async def test_connections_beyond_the_bound_are_refused_and_those_inside_go_on(
     monkeypatch.setattr(door, "MAX_CONNECTIONS", 2)
     inside = [await client.wire() for _ in range(2)]
     for wire in inside:
-        wire.send("GET", "/healthz", {}, b"")
-        assert (await wire.reply()).status == 200
+        wire.send("GET", "/api/v1/events/stream", {}, b"")
+        assert (await wire.head())[0] == 200
     beyond = await client.wire()
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await beyond.head()
-    inside[0].send("GET", "/healthz", {}, b"")
-    assert (await inside[0].reply()).status == 200
+    assert await inside[0].chunk() == b"retry: 2000\n\n"
     inside[1].close()
     await asyncio.wait_for(house.lost.get(), 10)
     assert (await client.get("/healthz")).status == 200
+
+
+async def test_at_the_bound_the_oldest_that_asks_for_nothing_makes_room(
+    client: Client, house: ScriptedHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F18: nobody keeps others out by connections alone."""
+    monkeypatch.setattr(door, "MAX_CONNECTIONS", 3)
+    busy, silent, done = [await client.wire() for _ in range(3)]
+    busy.send("GET", "/api/v1/events/stream", {}, b"")
+    assert (await busy.head())[0] == 200
+    done.send("GET", "/healthz", {}, b"")
+    assert (await done.reply()).status == 200
+    for wire in (silent, done):
+        assert (await client.get("/healthz")).status == 200
+        held = await client.wire()
+        held.send("GET", "/api/v1/events/stream", {}, b"")
+        assert (await held.head())[0] == 200
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await wire.head()
+    assert await busy.chunk() == b"retry: 2000\n\n"
+
+
+async def test_a_reader_on_the_local_socket_who_takes_nothing_is_cut(
+    local: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F18: a Unix socket would wait for ever."""
+    monkeypatch.setattr(door, "WRITE_LIMIT_S", 0.1)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, str(local.unix))
+        with pytest.raises(ConnectionError):
+            while True:
+                asking = loop.sock_sendall(sock, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+                await asyncio.wait_for(asking, 20)
+
+
+async def test_another_version_of_http_is_refused(client: Client) -> None:
+    wire = await client.wire()
+    wire.writer.write(f"GET /healthz HTTP/2.0\r\nHost: 127.0.0.1:{client.port}\r\n\r\n".encode())
+    reply = await wire.reply()
+    assert (reply.status, reply.code) == (400, "bad-request")
+    assert await wire.reader.read() == b""
+
+
+async def test_who_hangs_up_in_the_middle_of_a_body_is_no_failure_of_ours(
+    client: Client, house: ScriptedHouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = await client.wire()
+    headers = {"Content-Length": "10", "Expect": "100-continue"}
+    wire.send("POST", "/api/v1/cameras/cam1/transitions", headers, b"{")
+    assert (await wire.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+    wire.close()
+    await asyncio.wait_for(house.lost.get(), 10)
+    assert (await client.get("/healthz")).status == 200
+    assert caplog.text == ""
 
 
 async def test_closing_tcp_cuts_every_connection_at_once_and_the_local_socket_stays(
