@@ -229,7 +229,9 @@ class CameraActor:
             raise Refusal("closed-meanwhile", f"{self.camera} was closed meanwhile; ask again") from None
         except LogError as problem:
             why = Why("fault", CHECKS, "log-unwritable", {"fault": "log-unwritable"})
-            self.shutter.shut_now(why, self._now())
+            if self.shutter.shut_now(why, self._now()) is None:
+                # Nothing was open, but what is in the log must be asked again all the same (S21).
+                self.wake()
             if unfenced and not isinstance(command, Acknowledge):
                 # The same ids: should the append land after all, they are not written twice.
                 await self._write_shut([one for one in sealed if one.event.type == "observation"])

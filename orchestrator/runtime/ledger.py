@@ -182,7 +182,9 @@ class Ledger:
 
     async def _where_the_log_stands(self, camera: str) -> CameraState:
         try:
-            site = await asyncio.wait_for(self.store.state(), CLOSING_PATIENCE_S)
+            # Not `wait_for`: before Python 3.12 it can swallow the cancelling of the lane that waits.
+            async with asyncio.timeout(CLOSING_PATIENCE_S):
+                site = await self.store.state()
         except TimeoutError:
             raise OutcomeUnknown("the log does not answer") from None
         return site.cameras.get(camera) or CameraState.new(camera)
