@@ -5,9 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from orchestrator.core.policy import Role
+
+ADDRESSES_KEPT = 1024
+"""Of how many addresses the parsed form is kept: it is asked for with each chunk of each viewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Boundary(Protocol):
         Ends with `stop`, or when the overlay can no longer be followed: then nothing is proven."""
 
 
+@lru_cache(maxsize=ADDRESSES_KEPT)
 def normalised(address: str) -> str:
     """The one way to write an address: `::ffff:127.0.0.1` is 127.0.0.1. ValueError when it is none."""
     parsed = ipaddress.ip_address(address)

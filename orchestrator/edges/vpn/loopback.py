@@ -8,8 +8,9 @@ import ipaddress
 import socket
 import struct
 from collections.abc import AsyncIterator
+from functools import lru_cache
 
-from orchestrator.edges.vpn.boundary import InterfaceSight, NotADevice, Peer, normalised
+from orchestrator.edges.vpn.boundary import ADDRESSES_KEPT, InterfaceSight, NotADevice, Peer, normalised
 from orchestrator.edges.vpn.netlink import held_addresses
 
 NETWORK = ipaddress.ip_network("127.0.0.0/8")
@@ -112,6 +113,7 @@ class Loopback:
         return any(one.index == index and self._address in one.address.network for one in held)
 
 
+@lru_cache(maxsize=ADDRESSES_KEPT)
 def _loopback(address: str) -> ipaddress.IPv4Address | None:
     """The address, when it is one of 127.0.0.0/8."""
     try:

@@ -20,7 +20,7 @@ from orchestrator.core.events import Record
 from orchestrator.runtime.event_store.errors import DAMAGED, LogTampered, code_of
 from orchestrator.runtime.event_store.schema import events
 
-STREAM_ROWS = 1000
+STREAM_ROWS = 200
 """How many rows are fetched at a time: a log of any length is read in bounded memory."""
 
 

@@ -27,6 +27,8 @@ from orchestrator.core.chain import GENESIS
 from orchestrator.runtime.event_store.errors import LogTampered, LogUnavailable
 
 BUSY_TIMEOUT_MS = 250
+CACHE_KIB = 512
+"""What each connection keeps of the file: appends need its last pages, and readers go through it once."""
 
 _metadata = MetaData()
 events = Table(
@@ -102,8 +104,15 @@ BEGIN SELECT RAISE(ABORT, 'details are erased, never changed: UPDATE refused'); 
 
 HEAD = "0001"
 """The newest revision in `migrations/versions`."""
-_GOLDEN = {statement.split()[2]: statement for statement in VERSION_1}
+NEWEST = VERSION_1
+"""All that a log of revision HEAD consists of, whichever way it came there."""
+_GOLDEN = {statement.split()[2]: statement for statement in NEWEST}
 _ALEMBIC = "alembic_version"
+STAMP = (
+    f"CREATE TABLE {_ALEMBIC} (\n\tversion_num VARCHAR(32) NOT NULL, "
+    f"\n\tCONSTRAINT {_ALEMBIC}_pkc PRIMARY KEY (version_num)\n)"
+)
+"""Where Alembic keeps the revision, word for word as it makes it."""
 _LIKE_THIS = "write for example sqlite:////var/lib/volet/events.db"
 
 
@@ -190,6 +199,7 @@ def _engine(path: Path, mode: str) -> Engine:
             uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, check_same_thread=False
         )
         connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=NullPool)
