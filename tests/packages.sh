@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use, where one is missing and we are root; else says what to install.
+# Pairs given as arguments are wanted besides.
 set -euo pipefail
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
@@ -19,10 +20,11 @@ sqlite3:sqlite3
 tcpdump:tcpdump
 procps:ps
 systemd:systemd-analyze
+strace:strace
 "
 
 missing=()
-for pair in $wanted; do
+for pair in $wanted "$@"; do
   command -v "${pair#*:}" >/dev/null || missing+=("${pair%%:*}")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0

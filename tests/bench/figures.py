@@ -47,15 +47,17 @@ class Samples:
         return {
             "name": self.name,
             "unit": self.unit,
-            "p50": self.p50,
-            "p99": self.p99,
-            "values": list(self.values),
+            "n": len(self.values),
+            "p50": _kept(self.p50),
+            "p99": _kept(self.p99),
+            "values": [_kept(value) for value in self.values],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """A limit for `what`: the ratio of the medians, or our own median or 99th percentile."""
+    """A limit for `what`: the ratio of the medians (`ratio`) or of the 99th percentiles (`p99 ratio`), or our
+    own median or 99th percentile."""
 
     what: str
     limit: float
@@ -79,15 +81,19 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Our median over the other's."""
-        return self.ours.p50 / self.beside.p50 if self.beside is not None and self.beside.p50 else None
+        """Our figure over the other's: the medians, or the 99th percentiles where those have the limit."""
+        if self.beside is None:
+            return None
+        of_p99 = self.aim is not None and self.aim.what == "p99 ratio"
+        ours, other = (self.ours.p99, self.beside.p99) if of_p99 else (self.ours.p50, self.beside.p50)
+        return ours / other if other else None
 
     @property
     def met(self) -> bool | None:
         """Whether the aim was met in this run; None without one."""
         if self.aim is None:
             return None
-        figure = {"ratio": self.ratio, "p50": self.ours.p50, "p99": self.ours.p99}[self.aim.what]
+        figure = {"p50": self.ours.p50, "p99": self.ours.p99}.get(self.aim.what, self.ratio)
         if figure is None:
             return None
         return figure >= self.aim.limit if self.aim.at_least else figure <= self.aim.limit
@@ -111,7 +117,7 @@ class Row:
             "benchmark": self.benchmark,
             "ours": self.ours.told(),
             "beside": self.beside.told() if self.beside else None,
-            "ratio": self.ratio,
+            "ratio": None if self.ratio is None else _kept(self.ratio),
             "aim": self.aim.shown if self.aim else None,
             "met": self.met,
             "raw": self.raw,
@@ -131,16 +137,17 @@ class Report:
         self.rows.append(row)
 
     def write(self, path: Path) -> None:
-        """All figures, the single values included."""
+        """All figures, the single values included; each row is one line."""
         told = {
             "began": self._began.isoformat(timespec="seconds"),
             "seconds": round((datetime.now(UTC) - self._began).total_seconds()),
             "machine": _machine(),
             "load_1_5_15_before": self._load_before,
             "load_1_5_15_after": os.getloadavg(),
-            "rows": [row.told() for row in self.rows],
         }
-        path.write_text(json.dumps(told, indent=1) + "\n")
+        above = [f"{json.dumps(name)}: {json.dumps(value)}," for name, value in told.items()]
+        rows = ",\n".join(json.dumps(row.told(), separators=(",", ":")) for row in self.rows)
+        path.write_text("\n".join(["{", *above, '"rows": [', rows, "]}", ""]))
 
     def table(self) -> str:
         """The rows, and below each its further figures."""
@@ -167,6 +174,11 @@ def microseconds(name: str, seconds: Sequence[float]) -> Samples:
 
 def _machine() -> str:
     return f"{os.cpu_count()} CPUs, {platform.system()} {platform.machine()}, {platform.python_version()}"
+
+
+def _kept(value: float) -> float:
+    """As many digits as a measurement has."""
+    return float(f"{value:.5g}")
 
 
 def _short(value: float) -> str:

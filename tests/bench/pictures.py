@@ -41,13 +41,18 @@ def first_segment_at(playlist: Callable[[], str | None], segment: Callable[[str]
     """Ask for the playlist every 10 ms until it names a segment, fetch that; the instant it was there."""
     until = time.monotonic() + LIMIT_S
     while time.monotonic() < until:
-        named = [line for line in (playlist() or "").splitlines() if line.endswith(".ts")]
+        named = segments_of(playlist() or "")
         if named:
             content = segment(named[0])
             assert content[:1] == bytes([TS_SYNC]), content[:80]
             return time.monotonic()
         time.sleep(LOOK_AGAIN_S)
     raise AssertionError(f"no segment within {LIMIT_S} s")
+
+
+def segments_of(playlist: str) -> list[str]:
+    """The segments that a playlist names, oldest first."""
+    return [line for line in playlist.splitlines() if line.endswith(".ts")]
 
 
 def fetched(gateway: tuple[str, int], source: str, path: str) -> tuple[int, bytes]:

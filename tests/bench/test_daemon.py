@@ -11,6 +11,7 @@ import pytest
 from tests.bench.conftest import LONG_LOG_EVENTS, MakeGateway, copy_of
 from tests.bench.figures import Aim, Report, Row, Samples, milliseconds
 from tests.bench.gateway import BenchGateway
+from tests.bench.process_figures import memory_kib, threads_ns
 from tests.bench.sessions import write_log
 from tests.e2e.processes import ROOT, python
 
@@ -18,6 +19,7 @@ STARTS = 3
 SHORT_LOG_EVENTS = 1000
 IDLE_S = 30.0
 SETTLED_S = 3.0
+USUAL = {"lane_settle": "8s", "boundary_settle": "3s", "quiet_for": "15s"}
 
 
 @pytest.fixture(autouse=True)
@@ -74,40 +76,38 @@ def test_start(make_gateway: MakeGateway, short_log: Path, long_log: Path, repor
         report.add(Row(f"start to first answer, {count:,} events", milliseconds("", taken), beside))
 
 
-def cpu_ns(pid: int) -> int:
-    """What all threads have run so far, from the scheduler's own account."""
-    tasks = Path(f"/proc/{pid}/task")
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir())
-
-
-def memory_kib(pid: int) -> dict[str, int]:
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in status)
-    return {name: int(fields[name].split()[0]) for name in ("VmRSS", "RssAnon", "RssFile")}
-
-
-def threads_of(pid: int) -> dict[str, int]:
-    """Nanoseconds run by each thread, by its id in the order of birth."""
-    tasks = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
-    return {task.name: int((task / "schedstat").read_text().split()[0]) for task in tasks}
+def add_memory(report: Report, what: str, pid: int) -> None:
+    memory = memory_kib(pid)
+    size = Samples("daemon", "MB", (memory["VmRSS"] * 1024 / 1e6,))
+    report.add(Row(what, size, None, Aim("p50", 80), {"KiB": memory}))
 
 
 @pytest.mark.timeout(180)
 def test_idle(make_gateway: MakeGateway, short_log: Path, report: Report) -> None:
-    usual = {"lane_settle": "8s", "boundary_settle": "3s", "quiet_for": "15s"}
-    started_s(gateway_with(make_gateway, short_log))
-    gateway = gateway_with(make_gateway, short_log, **usual)
+    """With the site's own times; the log's events have been published before."""
+    gateway = gateway_with(make_gateway, short_log, **USUAL)
     gateway.start_quiet()
+    gateway.wait_published()
+    gateway.daemon.stop()
+    gateway.start_daemon()
     pid = gateway.daemon.pid
     time.sleep(SETTLED_S)
-    before, before_ns, began = threads_of(pid), cpu_ns(pid), time.monotonic()
+    before, began = threads_ns(pid), time.monotonic()
     time.sleep(IDLE_S)
-    taken_s, used_ns, after = time.monotonic() - began, cpu_ns(pid) - before_ns, threads_of(pid)
+    taken_s, after = time.monotonic() - began, threads_ns(pid)
     assert gateway.ask_locally("GET", "/healthz").status == 200
-    by_thread = [(after[task] - before.get(task, 0)) / 1e7 / taken_s for task in after]
-    share = Samples("daemon", "% of a core", (used_ns / 1e7 / taken_s,))
-    raw = {"seconds": taken_s, "by thread, oldest first, %": ", ".join(f"{part:.2f}" for part in by_thread)}
+    shares = [(after[task] - before.get(task, 0)) / 1e7 / taken_s for task in after]
+    share = Samples("daemon", "% of a core", (sum(shares),))
+    raw = {"seconds": taken_s, "by thread, oldest first, %": ", ".join(f"{part:.2f}" for part in shares)}
     report.add(Row("idle: CPU, a beat each 2 s", share, None, Aim("p50", 0.5), raw))
-    memory = memory_kib(pid)
-    size = Samples("daemon", "MB", (memory["VmRSS"] * 1024 / 1e6,))
-    report.add(Row("idle: resident memory", size, None, Aim("p50", 80), {"KiB": memory}))
+    add_memory(report, "idle: resident memory", pid)
+
+
+@pytest.mark.timeout(180)
+def test_idle_after_the_first_start(make_gateway: MakeGateway, report: Report) -> None:
+    """The log was made by this very process."""
+    gateway = make_gateway(**USUAL)
+    gateway.start_quiet()
+    time.sleep(SETTLED_S)
+    assert gateway.ask_locally("GET", "/healthz").status == 200
+    add_memory(report, "idle: resident memory, first start", gateway.daemon.pid)

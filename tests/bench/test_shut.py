@@ -1,188 +1,186 @@
-"""From the word that shuts a camera to the end at the viewer, beside what carries that word alone."""
+"""From the word that shuts a camera to its gate and the last byte at the viewer, by fault, idle and busy."""
 
 from __future__ import annotations
 
-import statistics
-import threading
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.bench.bus import neighbour_at
+from tests.bench.closings import (
+    LIMIT_S,
+    Closing,
+    TimedViewer,
+    Word,
+    add_row,
+    closing_of,
+    events_of,
+    wait_logged,
+)
 from tests.bench.conftest import MakeGateway
 from tests.bench.figures import Aim, Report, Row, milliseconds
-from tests.bench.gateway import BenchGateway
-from tests.e2e.configuration import MAINTAINER
-from tests.e2e.incident import at_us, now_us
-from tests.e2e.viewer import Viewer
+from tests.bench.gateway import SOON, BenchGateway
+from tests.bench.loops import Loops, loops_in
+from tests.bench.shut_faults import FAULTS, Fault, Stage, kill, put_link_down
+from tests.e2e.incident import at_us
+from tests.e2e.parts import segment_root
+from tests.e2e.test_wire import BOUNDARY
+from tests.e2e.tunnel_gateway import LAPTOP, TunnelGateway
+from tests.edges.vpn.lab import lab
 
-CLOSINGS = 20
-PIECES_FIRST = 3
+CLOSINGS = 10
+"""Of each fault, idle and busy alike."""
+KILLED, STALLED = 10, 4
+PIECES = 3
 FRAME_S = 1 / 12
-COMMAND = "parking/stream/cmd"
-SENSOR = "parking/sensor_gate/error"
-LIMIT_S = 10.0
+STALL_US = 1_000_000
+"""`stall` in the file of these gateways."""
+MANY_FAILURES = {"[worker]\n": '[worker]\nmax_failures = 100\nfailure_window = "1s"\n'}
+LIMITS_MS = {"idle": 10.0, "both cores busy": 50.0}
+MEANWHILE = tuple(LIMITS_MS)
+
+ByCase = defaultdict[tuple[str, str], list[Closing]]
 
 
-class TimedViewer(Viewer):
-    """Knows when the connection ended (wall time, microseconds)."""
-
-    ended_us = 0
-
-    def _end(self, how: str) -> None:
-        self.ended_us = now_us()
-        super()._end(how)
-
-
-class Neighbour:
-    """A client of the same broker: it publishes, and hears its own words come back."""
-
-    def __init__(self, port: int) -> None:
-        self.heard_us: dict[str, int] = {}
-        self._heard = threading.Condition()
-        self._granted = threading.Event()
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        self.client.on_connect = lambda client, *_: client.subscribe([(COMMAND, 0), (SENSOR, 0)])
-        self.client.on_subscribe = lambda *_: self._granted.set()
-        self.client.on_message = self._take
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        assert self._granted.wait(LIMIT_S)
-
-    def _take(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
-        with self._heard:
-            self.heard_us[message.topic] = now_us()
-            self._heard.notify_all()
-
-    def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
-        """Publish at QoS 0; the socket has it when this returns."""
-        self.heard_us.pop(topic, None)
-        self.client.publish(topic, payload, retain=retain)
-
-    def wait_echo(self, topic: str) -> int:
-        """When the broker brought it to us."""
-        with self._heard:
-            assert self._heard.wait_for(lambda: topic in self.heard_us, LIMIT_S)
-            return self.heard_us[topic]
-
-    def stop(self) -> None:
-        """Leave."""
-        self.client.disconnect()
-        self.client.loop_stop()
+@pytest.fixture
+def loops(tmp_path: Path) -> Iterator[Loops]:
+    """What makes every core busy, held until a word is given."""
+    with loops_in(tmp_path / "loops") as running:
+        running.hold()
+        yield running
 
 
 @contextmanager
-def neighbour_of(gateway: BenchGateway) -> Iterator[Neighbour]:
-    neighbour = Neighbour(gateway.lane_port)
+def busy(loops: Loops, meanwhile: str) -> Iterator[None]:
+    """Every core has something else to do, if that is what `meanwhile` says."""
+    if meanwhile != "idle":
+        loops.go_on()
     try:
-        yield neighbour
+        yield
     finally:
-        neighbour.stop()
+        loops.hold()
 
 
-@dataclass(slots=True)
-class Times:
-    """Of each closing in seconds: word given → connection ended, → last byte; the gate's own time; the same
-    way without a gate."""
-
-    to_end: list[float] = field(default_factory=list)
-    to_last_byte: list[float] = field(default_factory=list)
-    to_seen: list[float] = field(default_factory=list)
-    shut: list[float] = field(default_factory=list)
-    carried: list[float] = field(default_factory=list)
-    late_bytes: int = 0
+def in_no_step(turn: int) -> None:
+    """Frames come in step with the camera: the word must not."""
+    time.sleep(FRAME_S * turn / CLOSINGS)
 
 
-def shut_once(
-    gateway: BenchGateway, times: Times, word: Callable[[], int], carried_us: Callable[[], int]
-) -> None:
-    """Open, let bytes flow, give the word (`word` returns its instant), and see what came of it."""
-    gateway.wait_ready()
-    session = gateway.open()
-    viewer = TimedViewer((gateway.address, gateway.port), MAINTAINER, gateway.join()["mp4"])
+def shut_once(stage: Stage, fault: Fault, loops: Loops, meanwhile: str, turn: int) -> Closing:
+    gateway = stage.gateway
+    session, viewer = gateway.begin(**fault.wish)
     try:
-        viewer.wait_flow(PIECES_FIRST)
-        # Frames come in step with the camera: the word must not.
-        time.sleep(FRAME_S * len(times.to_end) / CLOSINGS)
-        said_us = word()
-        viewer.wait_end()
-        carried = carried_us()
-        closing, proof = gateway.wait_end(session), gateway.wait("closed", session)["data"]
+        with busy(loops, meanwhile):
+            in_no_step(turn)
+            word = fault.word(stage, session)
+            viewer.wait_end()
+        fault.mend(stage)
+        return closing_of(word, gateway.database, session, viewer)
     finally:
         viewer.close()
-    seen_us = at_us(closing)
-    times.to_end.append((viewer.ended_us - said_us) / 1e6)
-    times.to_last_byte.append((viewer.last_us - said_us) / 1e6)
-    times.to_seen.append((seen_us - said_us) / 1e6)
-    times.shut.append(proof["shut_us"] / 1e6)
-    times.carried.append(carried / 1e6)
-    times.late_bytes += sum(size for at, size in viewer.arrivals if at > seen_us + proof["shut_us"])
-    assert proof["viewers_cut"] == 1
 
 
-def add_rows(report: Report, how: str, beside: str, times: Times) -> None:
-    last_ms = [value * 1e3 for value in times.to_last_byte]
-    raw = {
-        "word → seen by the daemon, ms": milliseconds("", times.to_seen).shown,
-        "seen → gate shut (`shut_us`), ms": milliseconds("", times.shut).shown,
-        "word → last byte, ms": f"{max(last_ms):.3g} at most, {statistics.median(last_ms):.3g} median",
-        "bytes after the gate was shut": times.late_bytes,
-    }
-    row = Row(
-        f"shut {how}: word to reset at the viewer",
-        milliseconds("viewer", times.to_end),
-        milliseconds(beside, times.carried),
-        Aim("p99", 10),
-        raw,
-    )
-    report.add(row)
+def add_rows(report: Report, closings: ByCase, carriers: dict[str, str]) -> None:
+    for (name, meanwhile), those in closings.items():
+        add_row(report, f"shut by {name}, {meanwhile}", carriers.get(name, ""), those, LIMITS_MS[meanwhile])
 
 
-def by_bus(
-    gateway: BenchGateway, neighbour: Neighbour, times: Times, topic: str, payload: str, *, retain: bool
-) -> None:
-    said_us = 0
+@pytest.mark.timeout(900)
+def test_shutting(make_gateway: MakeGateway, loops: Loops, report: Report) -> None:
+    gateway = make_gateway(new_per_minute="600")
+    gateway.start()
+    closings: ByCase = defaultdict(list)
+    with neighbour_at(gateway.lane_port) as neighbour:
+        stage = Stage(gateway, neighbour)
+        for turn in range(CLOSINGS):
+            for fault in FAULTS:
+                for meanwhile in MEANWHILE:
+                    closings[fault.name, meanwhile].append(shut_once(stage, fault, loops, meanwhile, turn))
+    add_rows(report, closings, {fault.name: fault.carrier for fault in FAULTS})
+    for meanwhile in MEANWHILE:
+        every = [one for fault in FAULTS for one in closings[fault.name, meanwhile]]
+        add_row(report, f"shut by any of these, {meanwhile}", "", every, LIMITS_MS[meanwhile])
 
-    def word() -> int:
-        nonlocal said_us
-        said_us = now_us()
-        neighbour.say(topic, payload, retain=retain)
-        return said_us
 
-    shut_once(gateway, times, word, lambda: neighbour.wait_echo(topic) - said_us)
-
-
-def by_socket(gateway: BenchGateway, times: Times) -> None:
-    carried_us = 0
-
-    def word() -> int:
-        nonlocal carried_us
-        began_us = now_us()
-        assert gateway.ask_locally("GET", "/healthz").status == 200
-        said_us = now_us()
-        carried_us = said_us - began_us
-        assert gateway.local_close().status == 202
-        return said_us
-
-    shut_once(gateway, times, word, lambda: carried_us)
+def shut_by_link(gateway: TunnelGateway, loops: Loops, meanwhile: str, turn: int) -> Closing:
+    session = gateway.open_from("laptop")
+    path = gateway.as_peer("laptop", lambda: gateway.join(source=LAPTOP))["mp4"]
+    where = (gateway.address, gateway.port)
+    viewer = gateway.as_peer("laptop", lambda: TimedViewer(where, LAPTOP, path))
+    try:
+        viewer.wait_flow()
+        with busy(loops, meanwhile):
+            in_no_step(turn)
+            said_us = gateway.lab.gateway.place.inside(lambda: put_link_down(gateway.lab.interface))
+            wait_logged(gateway.database, session, "closed")
+        # The tunnel is gone: no reset comes through, and the viewer never learns of it.
+        viewer.ended_us = said_us
+        return closing_of(Word(said_us), gateway.database, session, viewer)
+    finally:
+        viewer.close()
+        BOUNDARY["link down"][2](gateway)
 
 
 @pytest.mark.timeout(300)
-def test_shutting(make_gateway: MakeGateway, report: Report) -> None:
+def test_shutting_when_the_tunnel_goes_down(tmp_path: Path, loops: Loops, report: Report) -> None:
+    folder = tmp_path / "tunnel"
+    folder.mkdir(mode=0o700)
+    closings: ByCase = defaultdict(list)
+    with lab(("laptop", "tablet")) as found:
+        gateway = TunnelGateway(folder, segment_root(), found, new_per_minute="600", **SOON)
+        try:
+            gateway.start()
+            for turn in range(CLOSINGS):
+                for meanwhile in MEANWHILE:
+                    closings["the tunnel's link down", meanwhile].append(
+                        shut_by_link(gateway, loops, meanwhile, turn)
+                    )
+        finally:
+            gateway.stop()
+    add_rows(report, closings, {})
+
+
+def end_of_worker(gateway: BenchGateway, number: int) -> tuple[float, float]:
+    """Seconds from that signal to its worker until the last byte is there and the worker is known to be
+    gone, and until the response has ended. The session goes on with another worker, and is closed."""
+    session, viewer = gateway.begin()
+    said_us = kill(gateway.worker(session).pid, number)
+    viewer.wait_end(LIMIT_S)
+    exited_us = at_us(wait_logged(gateway.database, session, "worker_exited"))
+    gateway.shut(session)
+    assert [event for event in events_of(gateway.database, session) if event.get("trigger") == "closed"]
+    viewer.close()
+    return (max(exited_us, viewer.last_us) - said_us) / 1e6, (viewer.ended_us - said_us) / 1e6
+
+
+@pytest.mark.timeout(300)
+def test_the_end_of_a_worker(make_gateway: MakeGateway, report: Report) -> None:
+    """One that is killed, and one that stands still: its gate stays open, for another worker's picture."""
     gateway = make_gateway(new_per_minute="600")
+    gateway.replaced = MANY_FAILURES
     gateway.start()
-    command, unsafe, local = Times(), Times(), Times()
-    with neighbour_of(gateway) as neighbour:
-        for _ in range(CLOSINGS):
-            close = '{"trigger": "close", "camera": "cam1"}'
-            by_bus(gateway, neighbour, command, COMMAND, close, retain=False)
-            by_bus(gateway, neighbour, unsafe, SENSOR, "no echo", retain=True)
-            neighbour.say(SENSOR, "OK", retain=True)
-            by_socket(gateway, local)
-    add_rows(report, "by MQTT command", "another subscriber", command)
-    add_rows(report, "by an unsafe lane", "another subscriber", unsafe)
-    add_rows(report, "by the local socket", "GET /healthz there", local)
+    killed = [end_of_worker(gateway, signal.SIGKILL) for _ in range(KILLED)]
+    stalled = [end_of_worker(gateway, signal.SIGSTOP) for _ in range(STALLED)]
+    report.add(
+        Row(
+            "a killed worker is known and its last byte there",
+            milliseconds("volet", [known for known, _ in killed]),
+            None,
+            Aim("p99", LIMITS_MS["idle"]),
+            {"its response ended, ms": milliseconds("", [ended for _, ended in killed]).shown},
+        )
+    )
+    report.add(
+        Row(
+            "a stalled worker is gone (once `stall` is over)",
+            milliseconds("volet", [known - STALL_US / 1e6 for known, _ in stalled]),
+            None,
+            None,
+            {"its response ended, ms after it stood still": milliseconds("", [e for _, e in stalled]).shown},
+        )
+    )
