@@ -79,7 +79,7 @@ class LogFiles:
 
     def remember(self) -> None:
         """Take what is there now for ours: called right after we wrote."""
-        self._known = {part: seen for part in self._parts if (seen := _look(part)) is not None}
+        self._known = {part: seen for part in self._parts if (seen := self._look(part)) is not None}
 
     def forget_write_ahead_log(self) -> None:
         """The write-ahead log may go: we have closed the database ourselves."""
@@ -89,11 +89,12 @@ class LogFiles:
         """A sentence when a file is missing, replaced or shorter than we left it (CONTRACT 7), else None; and
         whether somebody else has written to a file, or changed its owner or mode, since we last did.
 
-        The kernel sets the change time and nobody can set it back.
+        The kernel sets the change time and nobody can set it back. Of the write-ahead log root looks at
+        the modification time: SQLite under root sets that file's owner at each opening, by our readers too.
         """
         touched = False
         for path, known in self._known.items():
-            seen = _look(path)
+            seen = self._look(path)
             if seen is None:
                 return f"{path} is gone: it was deleted or moved away; put the same file back", True
             if (seen.device, seen.inode) != (known.device, known.inode):
@@ -106,7 +107,7 @@ class LogFiles:
 
     def signature(self) -> object:
         """A value that is another one as soon as anything about the files is."""
-        return tuple(_look(path) for path in self._known)
+        return tuple(map(self._look, self._known))
 
     def unwritable(self) -> str | None:
         """A sentence when the next write would fail, asked without writing; None when it should succeed."""
@@ -121,10 +122,11 @@ class LogFiles:
             return f"{self._path}: only {free} bytes are free on its disk; free some space"
         return None
 
-
-def _look(path: str) -> _Seen | None:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return _Seen(found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns)
+    def _look(self, path: str) -> _Seen | None:
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        is_chowned = path == self._parts[1] and os.geteuid() == 0
+        changed_ns = found.st_mtime_ns if is_chowned else found.st_ctime_ns
+        return _Seen(found.st_dev, found.st_ino, found.st_size, changed_ns)

@@ -27,7 +27,9 @@ Row = Sequence[Any]
 _SEQ, _CANONICAL, _HASH = (
     list(events.columns).index(column) for column in (events.c.seq, events.c.canonical, events.c.hash)
 )
-_FOLLOWING = statement(select(events).where(events.c.seq > bindparam("seq")).order_by(events.c.seq))
+_FOLLOWING = (
+    f"{statement(select(events).where(events.c.seq > bindparam('seq')).order_by(events.c.seq))} LIMIT ?"
+)
 
 
 def columns_of(body: Mapping[str, Any], canonical: bytes, digest: str) -> tuple[Any, ...]:
@@ -63,12 +65,13 @@ def compare_columns(row: Row, columns: tuple[Any, ...]) -> None:
             raise BrokenRecord(f"its column {column.name} says {there!r}, its bytes {said!r}")
 
 
-def chained(connection: Connection, after: Record | None = None) -> Iterator[Record]:
-    """Every record after `after`, in order; LogTampered at the first that is not what was written."""
+def chained(connection: Connection, after: Record | None = None, limit: int = -1) -> Iterator[Record]:
+    """Every record (at most `limit`) after `after`, in order; LogTampered at the first that is not what was
+    written."""
     seq, prev = (0, GENESIS) if after is None else (after.seq, after.hash)
     try:
         # The driver's own cursor: it fetches row by row, and lets other threads run meanwhile.
-        for row in driver_of(connection).execute(_FOLLOWING, (seq,)):
+        for row in driver_of(connection).execute(_FOLLOWING, (seq, limit)):
             try:
                 record = record_of_row(row)
                 check_link(prev, seq, record.seq, record.prev)

@@ -39,6 +39,7 @@ from orchestrator.runtime.event_store.schema import (
     statement,
     writing_engine,
 )
+from orchestrator.runtime.event_store.snapshot import Snapshot, SnapshotFile
 
 F = TypeVar("F")
 SALT_BYTES = 16
@@ -65,8 +66,14 @@ class LogWriter(Generic[F]):
         empty: F,
         random: Callable[[int], bytes],
         committed: Callable[[], None],
+        snapshots: SnapshotFile[F] | None = None,
     ) -> None:
         self.last: Record | None = None
+        self.folded: tuple[Record, F] | None = None
+        """The newest record and the state after it, as one."""
+        self.begun: Snapshot[F] | None = None
+        """What `open` took up instead of folding from nothing: nobody has checked what lies before it."""
+        self._snapshots = snapshots
         self._path = path
         self._site = site
         self._fold = fold
@@ -81,7 +88,8 @@ class LogWriter(Generic[F]):
         self._tampered: tuple[object, LogTampered] | None = None
 
     def open(self) -> None:
-        """Make or migrate the database, check every row while folding it."""
+        """Make or migrate the database; check every row while folding it, from the first one or from a
+        snapshot on (`begun`)."""
         try:
             self._files.create()
             self._files.hold()
@@ -91,7 +99,10 @@ class LogWriter(Generic[F]):
                 migrate(connection)
             with connection.begin():
                 compare_with_golden(connection)
-                for record in chained(connection):
+                self.begun = self._snapshots.taken(connection) if self._snapshots else None
+                if self.begun is not None:
+                    self.last, self._state = self.begun.record, self.begun.state
+                for record in chained(connection, self.last):
                     self._take(record)
             with connection.begin():
                 self._data_version = self._read_data_version(connection)
@@ -333,6 +344,7 @@ class LogWriter(Generic[F]):
         if self._fold_fault is None:
             try:
                 self._state = self._fold(self._state, record)
+                self.folded = record, self._state
             except Exception as error:
                 text = " ".join(str(error).split())[:200]
                 self._fold_fault = f"event {record.seq} cannot be folded: {type(error).__name__}: {text}"
