@@ -242,11 +242,15 @@ class EventStore(Generic[F]):
 
     def _keep_last(self) -> None:
         """At a stop: the next start finds nothing to fold."""
-        if self._check is not None:
-            self._check.stop()
-        folded, is_checked = self._writer.folded, self._check is None or self._check.passed
-        if self._snapshots is None or folded is None or not is_checked:
+        folded, check = self._writer.folded, self._check
+        if self._snapshots is None or folded is None:
             return
+        if check is not None:
+            check.stop()
+            if check.tampered is not None:
+                self._snapshots.put_aside()
+            if not check.passed:
+                return
         if folded[0].seq >= SNAPSHOT_EVERY_EVENTS and folded[0].seq > self._kept_seq:
             self._write_snapshot(self._snapshots, *folded)
 
