@@ -101,7 +101,8 @@ class LogWriter(Generic[F]):
                 compare_with_golden(connection)
                 self.begun = self._snapshots.taken(connection) if self._snapshots else None
                 if self.begun is not None:
-                    self.folded = self.last, self._state = self.begun.record, self.begun.state
+                    self.last, self._state = self.begun.record, self.begun.state
+                    self.folded = self.begun.record, self.begun.state
                 for record in chained(connection, self.last):
                     self._take(record)
             with connection.begin():
