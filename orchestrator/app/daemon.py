@@ -22,7 +22,7 @@ from orchestrator.app.host_facts import HostFacts
 from orchestrator.app.house import SiteHouse
 from orchestrator.app.lane_facts import LaneFacts, topics_of
 from orchestrator.app.listener import Listener
-from orchestrator.app.log_facts import LogFacts
+from orchestrator.app.log_facts import LogFacts, opened
 from orchestrator.app.log_publisher import LogPublisher
 from orchestrator.app.log_views import LogViews
 from orchestrator.app.membership import Membership
@@ -56,6 +56,7 @@ from orchestrator.runtime.event_store import EventStore, LogError
 from orchestrator.runtime.ledger import Ledger, SiteState, fold
 from orchestrator.runtime.restart import recover
 from orchestrator.runtime.site import Site
+from orchestrator.runtime.site_fold import folding
 from orchestrator.settings import Changes, Settings
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,11 @@ class Daemon:
         self._chart = Chart((folder("statecharts") / "camera.toml").read_bytes())
         self._board = Board(settings.policy)
         self._store: EventStore[SiteState] = EventStore(
-            settings.log.url, site=settings.policy.site, fold=fold, empty=SiteState()
+            settings.log.url,
+            site=settings.policy.site,
+            fold=fold,
+            empty=SiteState(),
+            folding=folding(),
         )
         self._stop = asyncio.Event()
         self._boundary: Boundary = boundary_of(lambda: self._settings, self._alarm)
@@ -91,7 +96,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         async with AsyncExitStack() as stack:
-            await self._store.open()
+            await opened(self._store)
             stack.push_async_callback(self._store.close)
             box = BlackBox.open(self._settings.log.blackbox)
             stack.callback(box.close)

@@ -8,13 +8,35 @@ from dataclasses import replace
 
 from orchestrator.core.facts import Proof
 from orchestrator.core.moment import SECOND_US, Moment
+from orchestrator.edges import systemd
 from orchestrator.runtime.board import Board, renewed
 from orchestrator.runtime.event_store import EventStore
-from orchestrator.runtime.event_store.errors import LogError, LogTampered, Unwritable
+from orchestrator.runtime.event_store.errors import LogError, LogTampered, NotChecked, Unwritable
 from orchestrator.runtime.ledger import SiteState
 from orchestrator.runtime.site import Site
 
 PROBE_EVERY_S = 1.0
+TELL_EVERY_S = 5.0
+START_PATIENCE_US = 60_000_000
+"""How much longer the service manager is asked to wait each time, while a start folds a long log."""
+
+
+async def opened(store: EventStore[SiteState]) -> None:
+    """Open it as EventStore does, and keep the service manager patient meanwhile: without a snapshot, as
+    after an update, a start folds all of it."""
+    telling = asyncio.create_task(_keep_telling(store))
+    try:
+        await store.open()
+    finally:
+        telling.cancel()
+        await asyncio.wait({telling})
+
+
+async def _keep_telling(store: EventStore[SiteState]) -> None:
+    while True:
+        await asyncio.sleep(TELL_EVERY_S)
+        done = store.last.seq if store.last else 0
+        systemd.notify(f"EXTEND_TIMEOUT_USEC={START_PATIENCE_US}\nSTATUS=folding the log: event {done:,}")
 
 
 class LogFacts:
@@ -22,6 +44,7 @@ class LogFacts:
 
     def __init__(self, board: Board, store: EventStore[SiteState], *, now: Callable[[], Moment]) -> None:
         self._board, self._store, self._now = board, store, now
+        self._is_checked = False
         self.site: Site | None = None
 
     def trouble(self, code: str, detail: str) -> None:
@@ -44,6 +67,10 @@ class LogFacts:
             self._put(False, "log-tampered", str(problem))
         except Unwritable as problem:
             self._put(False, "log-unwritable", str(problem))
+        except NotChecked as problem:
+            # No fault: a request waits for it as for any other check.
+            self._put(False, "", str(problem))
+            await self._remember_latest()
         except LogError as problem:
             self._after_a_miss(str(problem))
         else:
@@ -71,4 +98,16 @@ class LogFacts:
         while True:
             await self.probe()
             patience_s = self._board.policy.log_patience_us / SECOND_US
-            await asyncio.sleep(min(PROBE_EVERY_S, patience_s / 3))
+            await self._pause(min(PROBE_EVERY_S, patience_s / 3))
+
+    async def _pause(self, seconds: float) -> None:
+        """That long, or until the check behind the start has come to its end."""
+        if self._is_checked:
+            await asyncio.sleep(seconds)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._store.checked()
+        except TimeoutError:
+            return
+        self._is_checked = True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.core.backoff import cool_down_us
+from orchestrator.core.changed import changed
 from orchestrator.core.events import CLOSING, READY, Place, Record
 from orchestrator.core.faults import LOCKING
 from orchestrator.core.moment import SECOND_US, Moment, parse_rfc3339
@@ -97,7 +98,7 @@ def evolve(state: CameraState, record: Record) -> CameraState:
         return _observed(state, record)
     moved = _moved(state, record)
     target = record.event.target or state.place
-    return replace(moved, place=target, version=record.seq)
+    return changed(moved, place=target, version=record.seq)
 
 
 def _moved(state: CameraState, record: Record) -> CameraState:
@@ -105,35 +106,35 @@ def _moved(state: CameraState, record: Record) -> CameraState:
     session = state.session
     match event.name:
         case "request":
-            return replace(state, session=_asked(record), fault=None)
+            return changed(state, session=_asked(record), fault=None)
         case "checks_passed" if session:
-            return replace(state, session=replace(session, checked_boottime_us=at.boottime_us))
+            return changed(state, session=changed(session, checked_boottime_us=at.boottime_us))
         case "first_frame" if session:
-            opened = replace(
+            opened = changed(
                 _with_end(session, data),
                 opened_wall_us=at.wall_us,
                 opened_boottime_us=at.boottime_us,
                 idle_since_us=at.boottime_us,
                 frames_since_us=at.boottime_us,
             )
-            return replace(state, session=opened)
+            return changed(state, session=opened)
         case "frames_back" if session:
-            return replace(state, session=replace(session, frames_since_us=at.boottime_us))
+            return changed(state, session=changed(session, frames_since_us=at.boottime_us))
         case "extend" if session:
-            return replace(state, session=_with_end(session, data))
+            return changed(state, session=_with_end(session, data))
         case "checks_failed":
-            return replace(state, session=None, fault=data.get("fault"))
+            return changed(state, session=None, fault=data.get("fault"))
         case "start_failed":
-            return replace(state, fault="worker-failed")
+            return changed(state, fault="worker-failed")
         case "close" | "expire":
-            calmed = replace(state, storms=0) if session and session.opened else state
-            return calmed if event.target == CLOSING else replace(calmed, session=None)
+            calmed = changed(state, storms=0) if session and session.opened else state
+            return calmed if event.target == CLOSING else changed(calmed, session=None)
         case "fault":
             return _faulted(state, record)
         case "closed":
-            return replace(state, session=None)
+            return changed(state, session=None)
         case "acknowledge":
-            return replace(state, locks=frozenset(), fault=None)
+            return changed(state, locks=frozenset(), fault=None)
     return state
 
 
@@ -153,7 +154,7 @@ def _asked(record: Record) -> Session:
 
 
 def _with_end(session: Session, data: Mapping[str, Any]) -> Session:
-    return replace(
+    return changed(
         session,
         ends_wall_us=parse_rfc3339(data["ends_at"]),
         ends_boottime_us=int(data["ends_boottime_us"]),
@@ -164,14 +165,14 @@ def _with_end(session: Session, data: Mapping[str, Any]) -> Session:
 def _faulted(state: CameraState, record: Record) -> CameraState:
     code = record.event.data.get("fault")
     locks = state.locks | {code} if code in LOCKING else state.locks
-    after = replace(state, fault=code, locks=locks)
+    after = changed(state, fault=code, locks=locks)
     if code == "worker-storm":
         at = record.sealed.at
         until_us = at.boottime_us + cool_down_us(state.storms + 1)
-        after = replace(after, storms=state.storms + 1, cool_down_until_us=until_us, cool_down_boot=at.boot)
+        after = changed(after, storms=state.storms + 1, cool_down_until_us=until_us, cool_down_boot=at.boot)
     if state.is_shut or record.event.target == CLOSING:
         return after
-    return replace(after, session=None)
+    return changed(after, session=None)
 
 
 def _observed(state: CameraState, record: Record) -> CameraState:
@@ -180,33 +181,33 @@ def _observed(state: CameraState, record: Record) -> CameraState:
         return state
     match record.event.name:
         case "worker_started":
-            started = replace(session, run=int(data["run"]), running=True, retry_at_us=None)
-            return replace(state, session=started)
+            started = changed(session, run=int(data["run"]), running=True, retry_at_us=None)
+            return changed(state, session=started)
         case "worker_exited":
-            return replace(state, session=_exited(session, data, at))
+            return changed(state, session=_exited(session, data, at))
         case "deadline_shortened":
-            return replace(state, session=_with_end(session, data))
+            return changed(state, session=_with_end(session, data))
         case "lane_changed":
             lane = {**session.lane, **data["rules"]}
-            return replace(state, session=replace(session, lane=lane, lane_at_us=at.boottime_us))
+            return changed(state, session=changed(session, lane=lane, lane_at_us=at.boottime_us))
         case "viewer_joined":
             viewers = {**session.viewers, str(data["watch"]): record.event.actor.id}
-            return replace(state, session=replace(session, viewers=viewers, idle_since_us=None))
+            return changed(state, session=changed(session, viewers=viewers, idle_since_us=None))
         case "viewer_left":
             viewers = {watch: member for watch, member in session.viewers.items() if watch != data["watch"]}
             idle_us = session.idle_since_us if viewers or session.idle_since_us else at.boottime_us
-            return replace(state, session=replace(session, viewers=viewers, idle_since_us=idle_us))
+            return changed(state, session=changed(session, viewers=viewers, idle_since_us=idle_us))
     return state
 
 
 def _exited(session: Session, data: Mapping[str, Any], at: Moment) -> Session:
     run = max(session.run, int(data["run"]))
-    stopped = replace(session, run=run, running=False, frames_since_us=None)
+    stopped = changed(session, run=run, running=False, frames_since_us=None)
     if data.get("failure") is None:
         return stopped
     before = () if data.get("was_healthy") else session.failures
     retry_in_ms = data.get("retry_in_ms")
-    return replace(
+    return changed(
         stopped,
         failures=(*before, at.boottime_us)[-FAILURES_KEPT:],
         retry_at_us=None if retry_in_ms is None else at.boottime_us + int(retry_in_ms) * 1000,

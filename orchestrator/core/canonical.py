@@ -7,7 +7,8 @@ otherwise, so they are refused before it is asked (FIELD 6).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 import orjson
@@ -26,10 +27,19 @@ class NotCanonical(ValueError):
         self.path = path
 
 
+_SORTED = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+"""The encoder's own limit is ours: it refuses an integer of 2^53 and more."""
+
+
 def canonical(value: object) -> bytes:
     """The canonical bytes of `value`; NotCanonical names the JSON path of the first thing that has none."""
     try:
-        return orjson.dumps(_plain(value, 0), option=orjson.OPT_SORT_KEYS)
+        if _is_plain((value,), LIMIT_DEPTH):
+            written = orjson.dumps(value, option=_SORTED)
+            # Bytes that are ASCII have ASCII keys.
+            if written.isascii():
+                return written
+        return orjson.dumps(_plain(value, 0), option=_SORTED)
     except (_NoPlace, TypeError):
         _complain(value, "$", 0)
 
@@ -42,28 +52,51 @@ def decoded(data: bytes) -> Any:
 
 def is_canonical(data: bytes, value: object) -> bool:
     """Whether `data`, of which `decoded` made `value`, are exactly its canonical bytes."""
-    # Bytes that are ASCII have ASCII keys, and decoded text has no surrogate: numbers are left to look at.
     if not data.isascii():
         try:
             return canonical(value) == data
         except NotCanonical:
             return False
-    return _has_small_integers_alone((value,)) and orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data
+    # Bytes that are ASCII have ASCII keys, decoded text has no surrogate, and the encoder refuses large
+    # integers: floats are left to look at.
+    try:
+        if orjson.dumps(value, option=_SORTED) != data:
+            return False
+    except TypeError:
+        return False
+    return not _may_hold_a_float(data) or _is_plain((value,), LIMIT_DEPTH)
 
 
-def _has_small_integers_alone(values: Iterable[object]) -> bool:
-    for value in values:
-        kind = type(value)
-        if kind is int:
-            if not -LIMIT_INTEGER < value < LIMIT_INTEGER:  # type: ignore[operator]
+def _may_hold_a_float(data: bytes) -> bool:
+    """Whether something in these bytes, which the encoder wrote, looks as it writes a float: `12.5`, `1e16`,
+    `1.5e300`. A string may hold the like, so True is a reason to look, False is certain.
+    """
+    return _FRACTION.search(data) is not None or b",0e0" in (b"," + data).translate(_CLASSES, b"-+")
+
+
+_FRACTION = re.compile(rb"\.[0-9]+(?:e[-+]?[0-9]+)?(?:[,\]}]|\Z)")
+_CLASSES = bytes.maketrans(b"123456789:[", b"000000000,,")
+"""Each digit is a 0, and what stands before a value is a comma."""
+_NESTED = frozenset({dict, list, tuple})
+_PLAIN = _NESTED | {str, int, bool, type(None)}
+
+
+def _is_plain(values: Collection[object], depth_left: int) -> bool:
+    """Whether all within is of the encoder's own types, no float, and nested no deeper than allowed."""
+    # The types of a whole list or object are one look: most of what an event holds are leaves.
+    kinds = set(map(type, values))
+    if not kinds <= _PLAIN:
+        return False
+    if kinds.isdisjoint(_NESTED):
+        return True
+    if depth_left == 0:
+        return False
+    for item in values:
+        kind = type(item)
+        if kind is dict:
+            if not _is_plain(item.values(), depth_left - 1):  # type: ignore[attr-defined]
                 return False
-        elif kind is dict:
-            if not _has_small_integers_alone(value.values()):  # type: ignore[attr-defined]
-                return False
-        elif kind is list:
-            if not _has_small_integers_alone(value):  # type: ignore[arg-type]
-                return False
-        elif kind is float:
+        elif kind in _NESTED and not _is_plain(item, depth_left - 1):  # type: ignore[arg-type]
             return False
     return True
 

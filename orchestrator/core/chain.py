@@ -12,12 +12,12 @@ from typing import Any, get_args, get_type_hints
 
 from orchestrator.core.canonical import NotCanonical, canonical, decoded, is_canonical
 from orchestrator.core.events import SCHEMA, Actor, Event, Place, Record, Sealed
-from orchestrator.core.moment import Moment, parse_rfc3339, rfc3339
+from orchestrator.core.moment import SECOND_US, Moment, parse_rfc3339, rfc3339
 
 GENESIS = "sha256:" + "0" * 64
 """The `prev` of the first event."""
 
-_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_AT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}):([0-5][0-9])\.([0-9]{6})Z")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _ACTOR_KINDS = frozenset(get_args(get_type_hints(Actor)["kind"]))
 
@@ -109,9 +109,13 @@ def shaped(canonical_bytes: bytes) -> dict[str, Any]:
     shape = _SHAPES.get(kind) if isinstance(kind, str) else None
     if shape is None:
         raise BrokenRecord(f"its type is {kind!r}, neither a transition nor an observation")
-    if value.keys() != shape.kinds.keys():
+    try:
+        values = shape.values(value)
+    except KeyError:
+        values = ()
+    if len(values) != len(value):
         raise BrokenRecord(f"it has the wrong keys: {', '.join(sorted(value.keys() ^ shape.kinds.keys()))}")
-    if tuple(map(type, shape.values(value))) not in shape.allowed:
+    if tuple(map(type, values)) not in shape.allowed:
         wrong = next(key for key, kinds in shape.kinds.items() if type(value[key]) not in kinds)
         raise BrokenRecord(f"{wrong} is {value[wrong]!r}")
     _check_values(value)
@@ -130,7 +134,7 @@ def _check_values(value: Mapping[str, Any]) -> None:
 
 
 def record_of(event_body: Mapping[str, Any], canonical_bytes: bytes, hash: str) -> Record:  # noqa: A002
-    """The Record of an object that `read_body` has checked."""
+    """The Record of an object that `read_body` has checked; BrokenRecord when its time is none."""
     source = target = None
     if event_body["type"] == "transition":
         source = _place(event_body["from"], event_body["from_substate"])
@@ -181,12 +185,20 @@ def check_link(previous_hash: str, previous_seq: int, seq: int, prev: str) -> No
 def wall_us_of(event_body: Mapping[str, Any]) -> int:
     """When it happened, UTC in microseconds; BrokenRecord when `at` is no time as we write it."""
     text = event_body["at"]
-    if not _AT.fullmatch(text):
+    found = _AT.fullmatch(text)
+    if found is None:
         raise BrokenRecord(f"at is {text!r}, not a time in UTC with microseconds")
+    minute, seconds, micros = found.groups()
     try:
-        return parse_rfc3339(text)
+        return _minute_us(minute) + int(seconds) * SECOND_US + int(micros)
     except ValueError as error:
         raise BrokenRecord(f"at is {text!r}: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _minute_us(text: str) -> int:
+    """The start of a minute, which many events of a log share."""
+    return parse_rfc3339(text + ":00Z")
 
 
 _TEXT, _MAYBE = (str,), (str, type(None))

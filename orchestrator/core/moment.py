@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 SECOND_US = 1_000_000
 
@@ -30,7 +31,13 @@ class Moment:
 def rfc3339(wall_us: int) -> str:
     """`wall_us` as RFC 3339 in UTC with microseconds, e.g. `2026-11-22T10:00:00.123456Z`."""
     seconds, micros = divmod(wall_us, SECOND_US)
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{micros:06d}Z"
+    return f"{_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    """A second as text; the events of one step share it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_rfc3339(text: str) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.bench.figures import Report
 from tests.bench.gateway import BenchGateway
 from tests.bench.sessions import write_log
 from tests.e2e.parts import segment_root
+from tests.e2e.processes import ROOT, python
 
 RESULT = Path(__file__).parents[2] / "bench.json"
 REPORT = Report()
@@ -40,6 +43,21 @@ def make_gateway(tmp_path: Path) -> Iterator[MakeGateway]:
     yield make
     for gateway in made:
         gateway.stop()
+
+
+@pytest.fixture
+def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte code is cached, as where a program is installed, whatever this shell says."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path / "byte-code"))
+    imported_s()
+
+
+def imported_s() -> float:
+    """An interpreter that imports what the daemon imports, and ends."""
+    began = time.monotonic_ns()
+    subprocess.run(python("-c", "import orchestrator.app.daemon"), cwd=ROOT, check=True)
+    return (time.monotonic_ns() - began) / 1e9
 
 
 @pytest.fixture(scope="session")

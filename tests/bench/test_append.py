@@ -24,7 +24,7 @@ from orchestrator.runtime.event_store.thread import LogThread
 from orchestrator.runtime.event_store.writer import LogWriter
 from orchestrator.runtime.ledger import SiteState, fold
 from tests.bench.figures import Aim, Report, Row, microseconds
-from tests.bench.sessions import SITE, sealed_events, store_at
+from tests.bench.sessions import INSERT_DETAILS, INSERT_EVENT, SITE, sealed_events, store_at
 from tests.e2e.parts import segment_root
 
 APPENDS = 1000
@@ -33,8 +33,6 @@ PRAGMAS = (
     *("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "recursive_triggers=ON"),
     *("secure_delete=ON", "trusted_schema=OFF"),
 )
-INSERT_EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_DETAILS = "INSERT INTO details VALUES (?, ?, ?)"
 
 
 class Raw:
@@ -143,8 +141,7 @@ def pieces(path: Path, records: list[Record]) -> Iterator[tuple[str, list[float]
     files.remember()
 
     def look() -> None:
-        files.difference()
-        files.touched()
+        files.look()
         files.remember()
 
     yield "looks at the files", [spent(look) for _ in records]

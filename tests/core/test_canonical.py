@@ -1,12 +1,17 @@
 """Canonical JSON: one way to write a value, and no other is taken (CONTRACT 7, RFC 8785)."""
 
 import json
+from datetime import UTC, datetime
+from enum import Enum
+from uuid import UUID
 
+import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.core.canonical import LIMIT_INTEGER, NotCanonical, canonical, decoded, is_canonical
+from orchestrator.core.moment import Moment
 
 KEYS = st.text(st.characters(max_codepoint=127), max_size=8)
 VALUES = st.recursive(
@@ -62,6 +67,36 @@ def test_what_has_no_canonical_form_is_refused_with_its_path(value: object, path
     with pytest.raises(NotCanonical) as refused:
         canonical(value)
     assert refused.value.path == path
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+@example(1e16)
+@example(-1e-7)
+@example(0.5)
+@example(1.5e300)
+def test_bytes_with_a_float_are_canonical_of_nothing(number: float) -> None:
+    """Wherever it stands, and however the encoder writes it."""
+    for value in (number, [number], [[], number, 1], {"a": number}, {"a": [{"b": number}], "c": "d"}):
+        assert not is_canonical(orjson.dumps(value), decoded(orjson.dumps(value)))
+
+
+@pytest.mark.parametrize("text", ["1.5,", ".5}", ",1e5", "a:1e-5", "[2e16]", "10.0.0.1,10.0.0.2"])
+def test_a_text_that_looks_like_a_float_is_a_text(text: str) -> None:
+    value = {"a": [text, 1], "b": text}
+    assert is_canonical(canonical(value), value)
+
+
+class _Colour(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    "value", [_Colour.RED, UUID(int=1), datetime(2026, 11, 22, tzinfo=UTC), Moment(1, 2)], ids=type
+)
+def test_what_the_encoder_alone_would_know_is_refused(value: object) -> None:
+    with pytest.raises(NotCanonical) as refused:
+        canonical({"a": [value]})
+    assert refused.value.path == "$.a[0]"
 
 
 def test_a_value_nested_without_end_is_refused() -> None:

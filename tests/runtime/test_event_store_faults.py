@@ -15,7 +15,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,6 +27,7 @@ from orchestrator.runtime.event_store import (
     stream,
     verify,
 )
+from orchestrator.runtime.event_store.writer import Transaction
 from tests.runtime.log_parts import Store, closing, fill_disk, filled, make, note, opened
 
 LOCKER = """
@@ -208,17 +208,15 @@ async def test_a_commit_that_fails_is_unknown_until_the_file_was_read_again(
     """S21: after a failed fsync whole frames may stand in the write-ahead log."""
     async with opened(path) as store:
         await store.append([note(1)])
-        connection = store._writer._connection
-        assert connection is not None
-        dialect = connection.dialect
-        real = dialect.do_commit
+        real = Transaction.commit
 
-        def failing(driver: Any) -> None:
+        def failing(transaction: Transaction) -> None:
+            monkeypatch.setattr(Transaction, "commit", real)
             if landed:
-                real(driver)
+                real(transaction)
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(dialect, "do_commit", failing)
+        monkeypatch.setattr(Transaction, "commit", failing)
         item = note(2)
         with pytest.raises(OutcomeUnknown, match="the commit itself failed"):
             await store.append([item])

@@ -189,6 +189,21 @@ async def test_erasing_details_is_no_tampering(path: Path) -> None:
     assert (found.word, found.details_kept, found.details_erased) == ("consistent", 6, 3)
 
 
+async def test_our_own_readers_are_no_strangers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe that took them for some would read the whole log again, each time."""
+
+    def again(_: object) -> None:
+        raise AssertionError("the whole log is read again")
+
+    async with opened(path) as store:
+        monkeypatch.setattr(store._writer, "_check_again", again)
+        await store.probe()
+        for _ in range(2):
+            assert len(await store.read()) == 9
+            assert verdict(path).word == "consistent"
+            await store.probe()
+
+
 GUARDS = (
     "DROP TRIGGER events_never_updated",
     "DROP TRIGGER events_never_deleted",

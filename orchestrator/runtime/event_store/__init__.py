@@ -6,6 +6,7 @@ from orchestrator.runtime.event_store.errors import (
     LogTampered,
     LogUnavailable,
     NotAppended,
+    NotChecked,
     OutcomeUnknown,
 )
 from orchestrator.runtime.event_store.reader import LogReader, backup, details_of, open_read_only, stream
@@ -20,6 +21,7 @@ __all__ = [
     "LogTampered",
     "LogUnavailable",
     "NotAppended",
+    "NotChecked",
     "OutcomeUnknown",
     "Verdict",
     "backup",

@@ -38,6 +38,10 @@ class LogTampered(LogError):
         self.why = why
 
 
+class NotChecked(LogError):
+    """The log takes events, but it is not known yet whether all of it is what was written: nothing opens."""
+
+
 class NotAppended(LogError):
     """It is certain that nothing of the append is in the log; it may be tried again."""
 

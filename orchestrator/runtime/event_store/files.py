@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.runtime.event_store.errors import LogUnavailable
 
@@ -23,8 +23,7 @@ def shared_memory(path: Path) -> Path:
     return path.with_name(path.name + "-shm")
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     device: int
     inode: int
     size_bytes: int
@@ -39,7 +38,8 @@ class LogFiles:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[Path, _Seen] = {}
+        self._parts = (str(path), str(write_ahead_log(path)))
+        self._known: dict[str, _Seen] = {}
         self._lock: int | None = None
 
     def create(self) -> None:
@@ -79,44 +79,35 @@ class LogFiles:
 
     def remember(self) -> None:
         """Take what is there now for ours: called right after we wrote."""
-        for path in (self._path, write_ahead_log(self._path)):
-            seen = _look(path)
-            if seen is None:
-                self._known.pop(path, None)
-            else:
-                self._known[path] = seen
+        self._known = {part: seen for part in self._parts if (seen := self._look(part)) is not None}
 
     def forget_write_ahead_log(self) -> None:
         """The write-ahead log may go: we have closed the database ourselves."""
-        self._known.pop(write_ahead_log(self._path), None)
+        self._known.pop(self._parts[1], None)
 
-    def difference(self) -> str | None:
-        """A sentence when a file is missing, replaced or shorter than we left it (CONTRACT 7), else None."""
+    def look(self) -> tuple[str | None, bool]:
+        """A sentence when a file is missing, replaced or shorter than we left it (CONTRACT 7), else None; and
+        whether somebody else has written to a file, or changed its owner or mode, since we last did.
+
+        The kernel sets the change time and nobody can set it back. Of the write-ahead log root looks at
+        the modification time: SQLite under root sets that file's owner at each opening, by our readers too.
+        """
+        touched = False
         for path, known in self._known.items():
-            seen = _look(path)
+            seen = self._look(path)
             if seen is None:
-                return f"{path} is gone: it was deleted or moved away; put the same file back"
+                return f"{path} is gone: it was deleted or moved away; put the same file back", True
             if (seen.device, seen.inode) != (known.device, known.inode):
-                return f"{path} is not the file we opened: it was replaced; put the same file back"
+                return f"{path} is not the file we opened: it was replaced; put the same file back", True
             if seen.size_bytes < known.size_bytes:
                 missing = known.size_bytes - seen.size_bytes
-                return f"{path} is {missing} bytes shorter than we left it: it was cut"
-        return None
-
-    def touched(self) -> bool:
-        """Whether somebody else has written to a file, or changed its owner or mode, since we last did.
-
-        The kernel sets the change time and nobody can set it back.
-        """
-        for path, known in self._known.items():
-            seen = _look(path)
-            if seen is None or seen.changed_ns != known.changed_ns:
-                return True
-        return False
+                return f"{path} is {missing} bytes shorter than we left it: it was cut", True
+            touched = touched or seen.changed_ns != known.changed_ns
+        return None, touched
 
     def signature(self) -> object:
         """A value that is another one as soon as anything about the files is."""
-        return tuple(_look(path) for path in self._known)
+        return tuple(map(self._look, self._known))
 
     def unwritable(self) -> str | None:
         """A sentence when the next write would fail, asked without writing; None when it should succeed."""
@@ -131,10 +122,11 @@ class LogFiles:
             return f"{self._path}: only {free} bytes are free on its disk; free some space"
         return None
 
-
-def _look(path: Path) -> _Seen | None:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return _Seen(found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns)
+    def _look(self, path: str) -> _Seen | None:
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        is_chowned = path == self._parts[1] and os.geteuid() == 0
+        changed_ns = found.st_mtime_ns if is_chowned else found.st_ctime_ns
+        return _Seen(found.st_dev, found.st_ino, found.st_size, changed_ns)

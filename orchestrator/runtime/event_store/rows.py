@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from orchestrator.core.chain import (
     GENESIS,
@@ -18,10 +18,18 @@ from orchestrator.core.chain import (
 )
 from orchestrator.core.events import Record
 from orchestrator.runtime.event_store.errors import DAMAGED, LogTampered, code_of
-from orchestrator.runtime.event_store.schema import events
+from orchestrator.runtime.event_store.schema import driver_of, events, statement
 
 STREAM_ROWS = 200
 """How many rows are fetched at a time: a log of any length is read in bounded memory."""
+Row = Sequence[Any]
+"""What SQLite gives: the columns of `events` in their order, and perhaps more behind them."""
+_SEQ, _CANONICAL, _HASH = (
+    list(events.columns).index(column) for column in (events.c.seq, events.c.canonical, events.c.hash)
+)
+_FOLLOWING = (
+    f"{statement(select(events).where(events.c.seq > bindparam('seq')).order_by(events.c.seq))} LIMIT ?"
+)
 
 
 def columns_of(body: Mapping[str, Any], canonical: bytes, digest: str) -> tuple[Any, ...]:
@@ -40,35 +48,35 @@ def columns_of(body: Mapping[str, Any], canonical: bytes, digest: str) -> tuple[
     )
 
 
-def record_of_row(row: Any) -> Record:
+def record_of_row(row: Row) -> Record:
     """The record of a row of `events`; BrokenRecord when the columns say other than the bytes."""
-    body = read_body(row.canonical, row.hash)
-    check_columns(row, body)
-    return record_of(body, row.canonical, row.hash)
+    canonical, digest = row[_CANONICAL], row[_HASH]
+    body = read_body(canonical, digest)
+    compare_columns(row, columns_of(body, canonical, digest))
+    return record_of(body, canonical, digest)
 
 
-def check_columns(row: Any, body: Mapping[str, Any]) -> None:
-    """BrokenRecord unless each column says what the bytes say; `row` begins with those of `events`."""
-    columns = columns_of(body, row.canonical, row.hash)
+def compare_columns(row: Row, columns: tuple[Any, ...]) -> None:
+    """BrokenRecord unless each column says what the bytes say, which is `columns`."""
     if columns == row[: len(columns)]:
         return
-    for column, said in zip(events.columns, columns, strict=True):
-        if getattr(row, column.name) != said:
-            there = getattr(row, column.name)
+    for column, there, said in zip(events.columns, row, columns, strict=False):
+        if there != said:
             raise BrokenRecord(f"its column {column.name} says {there!r}, its bytes {said!r}")
 
 
-def chained(connection: Connection, after: Record | None = None) -> Iterator[Record]:
-    """Every record after `after`, in order; LogTampered at the first that is not what was written."""
+def chained(connection: Connection, after: Record | None = None, limit: int = -1) -> Iterator[Record]:
+    """Every record (at most `limit`) after `after`, in order; LogTampered at the first that is not what was
+    written."""
     seq, prev = (0, GENESIS) if after is None else (after.seq, after.hash)
-    query = select(events).where(events.c.seq > seq).order_by(events.c.seq)
     try:
-        for row in connection.execution_options(yield_per=STREAM_ROWS).execute(query):
+        # The driver's own cursor: it fetches row by row, and lets other threads run meanwhile.
+        for row in driver_of(connection).execute(_FOLLOWING, (seq, limit)):
             try:
                 record = record_of_row(row)
                 check_link(prev, seq, record.seq, record.prev)
             except BrokenRecord as error:
-                raise LogTampered(seq + 1 if row.seq > seq + 1 else row.seq, str(error)) from error
+                raise LogTampered(seq + 1 if row[_SEQ] > seq + 1 else row[_SEQ], str(error)) from error
             seq, prev = record.seq, record.hash
             yield record
     except LogTampered:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from sqlalchemy import (
     BLOB,
+    ClauseElement,
     Column,
     Connection,
     Engine,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     event,
     make_url,
 )
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.core.chain import GENESIS
@@ -178,6 +180,17 @@ def driver_of(connection: Connection) -> sqlite3.Connection:
     driver: Any = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
     return driver
+
+
+def statement(clause: ClauseElement) -> str:
+    """The SQL text of a fixed statement for the driver, its parameters as `?` in the order they stand in.
+
+    Compiled once: each would cost more on its way through the expression language than in the database.
+    """
+    return str(clause.compile(dialect=_DIALECT))
+
+
+_DIALECT = sqlite.dialect(paramstyle="qmark")
 
 
 def reading_engine(path: Path, *, immutable: bool = False) -> Engine:

@@ -88,17 +88,22 @@ class LogThread:
                 raise NeverStarted
             self._jobs.append(job)
             self._changed.notify()
+        loop = job.loop
+        ending = None if patience_s is None else loop.call_later(patience_s, self._give_up, job)
         try:
-            done, _ = await asyncio.wait({job.future}, timeout=patience_s)
+            return await job.future
         except asyncio.CancelledError:
             if not survives_cancel:
                 self._withdraw(job)
             raise
-        if done:
-            return job.future.result()
-        if self._withdraw(job):
-            raise NeverStarted
-        raise StillRunning
+        finally:
+            if ending is not None:
+                ending.cancel()
+
+    def _give_up(self, job: _Job[Any]) -> None:
+        """Its patience is over; on the loop."""
+        if not job.future.done():
+            job.future.set_exception(NeverStarted() if self._withdraw(job) else StillRunning())
 
     async def stop(self, last_work: Callable[[], None], *, patience_s: float) -> bool:
         """Work off the queue, then `last_work`, then end. False when that took longer: it is left behind."""

@@ -15,12 +15,11 @@ from orchestrator.core.chain import (
     check_link,
     digest,
     shaped,
-    wall_us_of,
 )
 from orchestrator.runtime.event_store.errors import DAMAGED, LogTampered, LogUnavailable, code_of, sentence
 from orchestrator.runtime.event_store.reader import LogReader
-from orchestrator.runtime.event_store.rows import STREAM_ROWS, check_columns
-from orchestrator.runtime.event_store.schema import compare_with_golden, details, events
+from orchestrator.runtime.event_store.rows import Row, columns_of, compare_columns
+from orchestrator.runtime.event_store.schema import compare_with_golden, details, driver_of, events, statement
 
 Word = Literal["proven", "consistent", "broken"]
 
@@ -127,49 +126,54 @@ def verify(reader: LogReader) -> Verdict:
     )
 
 
+_ROWS = statement(
+    select(events, details.c.salt, details.c.row)
+    .outerjoin(details, details.c.id == events.c.id)
+    .order_by(events.c.seq)
+)
+
+
 def _check_rows(connection: Connection, count: _Count) -> None:
-    query = (
-        select(events, details.c.salt, details.c.row.label("personal"))
-        .outerjoin(details, details.c.id == events.c.id)
-        .order_by(events.c.seq)
-    )
-    for row in connection.execution_options(yield_per=STREAM_ROWS).execute(query):
+    for row in driver_of(connection).execute(_ROWS):
         count.last = _check_row(row, count)
-        count.last_hash = row.hash
+        count.last_hash = row[9]
         count.events += 1
 
 
-def _check_row(row: Any, count: _Count) -> Mapping[str, Any]:
+def _check_row(row: Row, count: _Count) -> Mapping[str, Any]:
     previous_seq = count.events
-    if row.seq != previous_seq + 1:
-        why = f"it is missing; the event after {previous_seq} is {row.seq}"
+    seq, canonical, found, salt, personal = row[0], row[7], row[9], row[10], row[11]
+    if seq != previous_seq + 1:
+        why = f"it is missing; the event after {previous_seq} is {seq}"
         raise _Broken(previous_seq + 1, why, "rows were deleted, or put back from an older copy")
-    if digest(row.canonical) != row.hash:
+    if digest(canonical) != found:
         why = "its bytes do not have the hash that is written beside them"
-        raise _Broken(row.seq, why, "its bytes, or the hash beside them, were changed after it was written")
+        raise _Broken(seq, why, "its bytes, or the hash beside them, were changed after it was written")
     hint = "another program wrote it, or it was forged with a fitting hash"
     try:
-        body = shaped(row.canonical)
-        check_canonical(row.canonical, body)
-        wall_us_of(body)
+        body = shaped(canonical)
+        check_canonical(canonical, body)
+        columns = columns_of(body, canonical, found)
         hint = "events were reordered or put in between, or the one before was rewritten"
         check_link(count.last_hash, previous_seq, body["seq"], body["prev"])
         hint = "the columns that queries use were edited; the chained bytes are whole"
-        check_columns(row, body)
+        compare_columns(row, columns)
     except BrokenRecord as error:
-        raise _Broken(row.seq, str(error), hint) from error
-    _check_details(row, body["details"], count)
+        raise _Broken(seq, str(error), hint) from error
+    _check_details(seq, salt, personal, body["details"], count)
     return body
 
 
-def _check_details(row: Any, committed: str | None, count: _Count) -> None:
-    if row.salt is None:
+def _check_details(
+    seq: int, salt: bytes | None, personal: bytes, committed: str | None, count: _Count
+) -> None:
+    if salt is None:
         count.erased += committed is not None
         return
     if committed is None:
-        raise _Broken(row.seq, "it has details, but commits to none", "somebody else put them there")
-    if digest(row.salt + row.personal) != committed:
-        raise _Broken(row.seq, "its details are not those it commits to", "names or reasons were edited")
+        raise _Broken(seq, "it has details, but commits to none", "somebody else put them there")
+    if digest(salt + personal) != committed:
+        raise _Broken(seq, "its details are not those it commits to", "names or reasons were edited")
     count.kept += 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,6 @@ from sqlite3 import SQLITE_BUSY, SQLITE_CONSTRAINT, SQLITE_FULL, SQLITE_LOCKED, 
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.dialects import sqlite
 
 from orchestrator.core.canonical import canonical
 from orchestrator.core.chain import GENESIS, body, commitment, digest, record_of, shaped
@@ -36,21 +36,22 @@ from orchestrator.runtime.event_store.schema import (
     events,
     pseudonyms,
     reading_engine,
+    statement,
     writing_engine,
 )
+from orchestrator.runtime.event_store.snapshot import Snapshot, SnapshotFile
 
 F = TypeVar("F")
 SALT_BYTES = 16
 _CERTAIN = frozenset((SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL, SQLITE_CONSTRAINT, SQLITE_READONLY))
 """Codes after which nothing was written and the connection is as good as before."""
 PSEUDONYM_BYTES = 6
-_BY_ID = select(events).where(events.c.id == bindparam("wanted"))
-_NEWEST = select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)
-# The three statements of every append, compiled once and given to the driver: each would cost more on its way
-# through the expression language than in the database.
-_DIALECT = sqlite.dialect(paramstyle="qmark")
-_INSERT_EVENT, _INSERT_DETAILS = (str(insert(table).compile(dialect=_DIALECT)) for table in (events, details))
-_HAS_ID = str(select(events.c.seq).where(events.c.id == bindparam("wanted")).compile(dialect=_DIALECT))
+_BY_ID = statement(select(events).where(events.c.id == bindparam("wanted")))
+_NEWEST = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
+_INSERT_EVENT, _INSERT_DETAILS, _INSERT_PSEUDONYM = (
+    statement(insert(table)) for table in (events, details, pseudonyms)
+)
+_PSEUDONYM = "SELECT id FROM pseudonyms WHERE kind = ? AND key = ?"
 
 
 class LogWriter(Generic[F]):
@@ -65,8 +66,14 @@ class LogWriter(Generic[F]):
         empty: F,
         random: Callable[[int], bytes],
         committed: Callable[[], None],
+        snapshots: SnapshotFile[F] | None = None,
     ) -> None:
         self.last: Record | None = None
+        self.folded: tuple[Record, F] | None = None
+        """The newest record and the state after it, as one."""
+        self.begun: Snapshot[F] | None = None
+        """What `open` took up instead of folding from nothing: nobody has checked what lies before it."""
+        self._snapshots = snapshots
         self._path = path
         self._site = site
         self._fold = fold
@@ -81,7 +88,8 @@ class LogWriter(Generic[F]):
         self._tampered: tuple[object, LogTampered] | None = None
 
     def open(self) -> None:
-        """Make or migrate the database, check every row while folding it."""
+        """Make or migrate the database; check every row while folding it, from the first one or from a
+        snapshot on (`begun`)."""
         try:
             self._files.create()
             self._files.hold()
@@ -91,7 +99,11 @@ class LogWriter(Generic[F]):
                 migrate(connection)
             with connection.begin():
                 compare_with_golden(connection)
-                for record in chained(connection):
+                self.begun = self._snapshots.taken(connection) if self._snapshots else None
+                if self.begun is not None:
+                    self.last, self._state = self.begun.record, self.begun.state
+                    self.folded = self.begun.record, self.begun.state
+                for record in chained(connection, self.last):
                     self._take(record)
             with connection.begin():
                 self._data_version = self._read_data_version(connection)
@@ -116,8 +128,8 @@ class LogWriter(Generic[F]):
         """
         connection = self._ready_to_write()
         with self._transaction(connection) as transaction:
-            stored = self._stored(connection, sealed)
-            fresh = self._insert(connection, sealed, stored)
+            stored = self._stored(transaction.driver, sealed)
+            fresh = self._insert(transaction.driver, sealed, stored)
             if fresh:
                 if fence is not None and not fence():
                     raise Fenced("a closing came between: the append was taken back")
@@ -132,16 +144,16 @@ class LogWriter(Generic[F]):
     def probe(self) -> None:
         """Whether the next append would land, in the same file as the last (CONTRACT 7 "The log check")."""
         connection = self._ready()
-        difference = self._files.difference()
+        difference, touched = self._files.look()
         if difference is not None:
             raise LogTampered(None, difference)
         unwritable = self._files.unwritable()
         if unwritable is not None:
             raise Unwritable(unwritable)
-        suspect = self._suspect or self._files.touched()
-        with self._transaction(connection):
+        suspect = self._suspect or touched
+        with self._transaction(connection) as transaction:
             version = self._read_data_version(connection)
-            newest = connection.execute(_NEWEST).first()
+            newest = transaction.driver.execute(_NEWEST).fetchone()
         if suspect or version != self._data_version or tuple(newest or ()) != self._newest():
             self._check_again((self._files.signature(), version))
             with self._transaction(connection):
@@ -163,13 +175,13 @@ class LogWriter(Generic[F]):
         """The random id of each key, made at first sight: `kind`, a dash and 12 hexadecimal digits."""
         connection = self._ready_to_write()
         with self._transaction(connection) as transaction:
-            query = select(pseudonyms).where(pseudonyms.c.kind == kind, pseudonyms.c.key.in_(keys))
-            known = {row.key: row.id for row in connection.execute(query)}
-            unknown = dict.fromkeys(key for key in keys if key not in known)
+            driver = transaction.driver
+            found = {key: driver.execute(_PSEUDONYM, (kind, key)).fetchone() for key in keys}
+            known: dict[str, str] = {key: row[0] for key, row in found.items() if row is not None}
+            unknown = [key for key, row in found.items() if row is None]
             fresh = {key: f"{kind}-{self._random(PSEUDONYM_BYTES).hex()}" for key in unknown}
             if fresh:
-                rows_of_fresh = [{"kind": kind, "key": key, "id": value} for key, value in fresh.items()]
-                connection.execute(insert(pseudonyms), rows_of_fresh)
+                driver.executemany(_INSERT_PSEUDONYM, [(kind, key, value) for key, value in fresh.items()])
                 transaction.keep()
         if fresh:
             self._files.remember()
@@ -182,7 +194,7 @@ class LogWriter(Generic[F]):
         self._files.release()
 
     def _insert(
-        self, connection: Connection, sealed: Sequence[Sealed], stored: dict[str, Record]
+        self, driver: sqlite3.Connection, sealed: Sequence[Sealed], stored: dict[str, Record]
     ) -> list[Record]:
         """Insert what is not in `stored` yet, and add it there."""
         seq, prev = (0, GENESIS) if self.last is None else (self.last.seq, self.last.hash)
@@ -205,30 +217,31 @@ class LogWriter(Generic[F]):
             seq, prev = record.seq, record.hash
             stored[item.id] = record
             fresh.append(record)
-        driver = driver_of(connection)
         driver.executemany(_INSERT_EVENT, rows)
-        driver.executemany(_INSERT_DETAILS, personal)
+        if personal:
+            driver.executemany(_INSERT_DETAILS, personal)
         return fresh
 
-    def _stored(self, connection: Connection, sealed: Sequence[Sealed]) -> dict[str, Record]:
-        driver = driver_of(connection)
-        there = [item.id for item in sealed if driver.execute(_HAS_ID, (item.id,)).fetchone()]
-        found = (connection.execute(_BY_ID, {"wanted": each}).one() for each in there)
-        return {row.id: record_of_row(row) for row in found}
+    def _stored(self, driver: sqlite3.Connection, sealed: Sequence[Sealed]) -> dict[str, Record]:
+        found = (driver.execute(_BY_ID, (item.id,)).fetchone() for item in sealed)
+        return {record.sealed.id: record for record in map(record_of_row, filter(None, found))}
 
     @contextmanager
-    def _transaction(self, connection: Connection) -> Iterator[_Transaction]:
-        """A transaction that is rolled back unless its body says `keep`; errors come out as LogErrors."""
-        transaction = _Transaction()
+    def _transaction(self, connection: Connection) -> Iterator[Transaction]:
+        """A transaction that is rolled back unless its body says `keep`; errors come out as LogErrors.
+
+        It is the driver's own: the wrapper's bookkeeping would cost as much as the database.
+        """
         committing = False
         try:
-            begun = connection.begin()
+            transaction = Transaction(driver_of(connection))
+            transaction.driver.execute("BEGIN IMMEDIATE")
             yield transaction
             if transaction.kept:
                 committing = True
-                begun.commit()
+                transaction.commit()
             else:
-                begun.rollback()
+                transaction.driver.execute("ROLLBACK")
         except Exception as error:
             code = code_of(error)
             self._roll_back(connection, code)
@@ -245,11 +258,7 @@ class LogWriter(Generic[F]):
 
     def _roll_back(self, connection: Connection, code: int | None) -> None:
         try:
-            begun = connection.get_transaction()
-            if begun is not None:
-                begun.rollback()
-            # After a failed COMMIT the wrapper believes that the transaction is over.
-            connection.connection.rollback()
+            driver_of(connection).rollback()
         except Exception:
             self._drop()
         if code is not None and code not in _CERTAIN:
@@ -259,7 +268,7 @@ class LogWriter(Generic[F]):
         """The connection, opened again after an error that cost it; rows that landed meanwhile are folded."""
         if self._connection is not None:
             return self._connection
-        difference = self._files.difference()
+        difference, _ = self._files.look()
         if difference is not None:
             raise NotAppended(difference)
         try:
@@ -285,11 +294,11 @@ class LogWriter(Generic[F]):
 
     def _ready_to_write(self) -> Connection:
         connection = self._ready()
-        difference = self._files.difference()
+        # Our own commit changes what `touched` compares with, so it is asked before.
+        difference, touched = self._files.look()
         if difference is not None:
             raise NotAppended(difference)
-        # Our own commit changes what `touched` compares with, so it is asked before.
-        self._suspect = self._suspect or self._files.touched()
+        self._suspect = self._suspect or touched
         return connection
 
     def _check_newest(self, connection: Connection) -> None:
@@ -336,6 +345,7 @@ class LogWriter(Generic[F]):
         if self._fold_fault is None:
             try:
                 self._state = self._fold(self._state, record)
+                self.folded = record, self._state
             except Exception as error:
                 text = " ".join(str(error).split())[:200]
                 self._fold_fault = f"event {record.seq} cannot be folded: {type(error).__name__}: {text}"
@@ -345,7 +355,7 @@ class LogWriter(Generic[F]):
 
     def _read_data_version(self, connection: Connection) -> int:
         """A number that changes when any other connection commits."""
-        return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+        return int(driver_of(connection).execute("PRAGMA data_version").fetchone()[0])
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -360,11 +370,17 @@ class LogWriter(Generic[F]):
         self._files.forget_write_ahead_log()
 
 
-class _Transaction:
-    """What the body of a transaction says of it."""
+class Transaction:
+    """The driver within a transaction, and what the body says of it."""
 
-    kept = False
+    def __init__(self, driver: sqlite3.Connection) -> None:
+        self.driver = driver
+        self.kept = False
 
     def keep(self) -> None:
         """Commit at the end."""
         self.kept = True
+
+    def commit(self) -> None:
+        """Durable when it returns."""
+        self.driver.execute("COMMIT")
