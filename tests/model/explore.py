@@ -3,25 +3,13 @@ between."""
 
 from __future__ import annotations
 
-import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
-from unittest import mock
 
-from orchestrator.core import camera, camera_state
-from orchestrator.core.camera_state import CameraState
-from orchestrator.core.checks import Case, Check, judge
-from orchestrator.core.commands import Command, Look, Why
-from orchestrator.core.facts import Facts
-from orchestrator.core.moment import parse_rfc3339
-from orchestrator.core.policy import Policy
-from tests.model import invariants, trial
 from tests.model.invariants import broken, broken_at_rest, change
+from tests.model.remembered import remembered_judgements
 from tests.model.shape import Shape, shape
 from tests.model.two_lanes import TwoLanes
 from tests.model.world import STEPS, Step
@@ -85,61 +73,6 @@ class Graph:
             index = parent
 
 
-@contextmanager
-def remembered_judgements() -> Iterator[None]:
-    """`judge` is pure and most of the cost: the same case is judged once. What it reads of a state and a
-    session is the key, and each 64th answer is judged again and compared."""
-    known: dict[Any, tuple[Case, tuple[Check, ...]]] = {}
-    reasons: dict[tuple[int, int], tuple[object, object, Why | None]] = {}
-    reason_to_shut = trial.reason_to_shut
-    asked = 0
-
-    def reason(policy: Policy, state: CameraState, command: Command, facts: Facts) -> Why | None:
-        if not isinstance(command, Look):
-            return reason_to_shut(policy, state, command, facts)
-        found = reasons.get((id(state), id(facts)))
-        if found is None:
-            # The values are kept with the answer, so that their identities are not given to others.
-            found = state, facts, reason_to_shut(policy, state, command, facts)
-            reasons[id(state), id(facts)] = found
-        return found[2]
-
-    def remembered(case: Case) -> tuple[Check, ...]:
-        nonlocal asked
-        state, session = case.state, case.session
-        key = (
-            id(case.facts),
-            state.place,
-            state.locks,
-            state.fault,
-            state.cool_down_until_us,
-            state.cool_down_boot,
-            case.member,
-            case.device,
-            session and (session.asked_wall_us, session.asked_boottime_us, session.opened),
-        )
-        found = known.get(key)
-        if found is None:
-            found = known[key] = (case, judge(case))
-        asked += 1
-        if asked % 64 == 0:
-            assert found[1] == judge(case), "judge reads more of a state than the key holds"
-        return found[1]
-
-    with (
-        mock.patch.object(trial, "reason_to_shut", reason),
-        mock.patch.object(camera, "judge", remembered),
-        mock.patch.object(camera_state, "parse_rfc3339", cache(parse_rfc3339)),
-        mock.patch.object(invariants, "parse_rfc3339", cache(parse_rfc3339)),
-    ):
-        # Nearly all that is made is kept: looking for what is not costs a third of the time.
-        gc.disable()
-        try:
-            yield
-        finally:
-            gc.enable()
-
-
 Noticed = Callable[[TwoLanes, Line, TwoLanes, Callable[[], list[Line]]], object]
 """Told of each line: the world before it, the world it came to rest in, and how to get the story up to
 there."""
@@ -156,6 +89,7 @@ class Search:
         self.graph = Graph()
         self._index: dict[Shape, int] = {}
         self._on_the_way: set[Shape] = set()
+        self._leads_to: dict[Shape, int] = {}
         self._ring: deque[int] = deque()
 
     def run(self) -> Graph:
@@ -178,7 +112,15 @@ class Search:
         line = Line(name)
         after = self._does(at, world, name, step, line)
         moves = 0
+        passed: list[Shape] = []
+        target = -1
         while not after.is_settled:
+            if self._noticed is None and self.alphabet.between:
+                found = shape(after)
+                target = self._leads_to.get(found, -1)
+                if target >= 0:
+                    break
+                passed.append(found)
             for between in self.alphabet.between:
                 other = STEPS[between]
                 if other.can(after) and (self._noticed is None or after.write is not None):
@@ -187,8 +129,10 @@ class Search:
             moves += 1
             if moves == MANY_MOVES:
                 self._require(("l1_the_lane_comes_to_rest", f"{moves} moves and no end"), at, line)
-        self._require(broken_at_rest(after), at, line)
-        target = self._add(after, at, line)
+        if target < 0:
+            self._require(broken_at_rest(after), at, line)
+            target = self._add(after, at, line)
+        self._leads_to.update(dict.fromkeys(passed, target))
         self.graph.edges.append((at, name, target))
 
     def _between(self, at: int, world: TwoLanes, name: str, between: str, step: Step, moves: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.core.commands import Look
@@ -250,16 +250,18 @@ def s20_a_start_is_shut_and_loses_nothing(change: Change) -> str | None:
     return f"the black box held {lost}" if lost else None
 
 
-AT_ALL_TIMES: tuple[Invariant, ...] = (
+WHILE_OPEN: tuple[Invariant, ...] = (
     s1_the_gate_is_open_only_where_memory_and_log_are,
     s4_while_the_gate_is_open_nothing_is_wrong,
+)
+OF_AN_APPEND: tuple[Invariant, ...] = (
     s22_the_gate_is_of_the_generation_that_was_asked_for,
     s3_evidence_of_every_check_fresh_and_passing,
+)
+WHILE_A_WORKER_IS_THERE: tuple[Invariant, ...] = (
     s10_no_worker_without_a_session,
     s23_a_worker_starts_only_while_every_rule_holds,
     s16_nothing_is_left_of_a_closing_that_is_proven,
-    s18_only_a_request_by_a_member_exposes,
-    s20_a_start_is_shut_and_loses_nothing,
 )
 AT_EVERY_ROW: tuple[Invariant, ...] = (
     s12_every_row_is_a_legal_move_from_the_fold_before_it,
@@ -336,13 +338,29 @@ AT_REST: tuple[Invariant, ...] = (
 
 def broken(change: Change) -> tuple[str, str] | None:
     """The first invariant that does not hold at this move, and what is wrong."""
-    before, after = change.before, change.after
-    moved = before.state is not after.state or before.log is not after.log
-    for rule in (*AT_ALL_TIMES, *AT_EVERY_ROW) if moved or change.killed else AT_ALL_TIMES:
+    for rule in _concerned(change):
         what = rule(change)
         if what is not None:
             return rule.__name__, what
     return None
+
+
+def _concerned(change: Change) -> Iterable[Invariant]:
+    """Those that could be broken at this move at all: the others hold by what they are about."""
+    before, after, killed = change.before, change.after, change.killed
+    is_open = after.gate_open
+    rules = WHILE_OPEN if is_open else ()
+    if is_open or before.write is not None or after.write is not None:
+        rules += OF_AN_APPEND
+    if after.child is not None:
+        rules += WHILE_A_WORKER_IS_THERE
+    if after.exposed and not before.exposed:
+        rules += (s18_only_a_request_by_a_member_exposes,)
+    if killed:
+        rules += (s20_a_start_is_shut_and_loses_nothing,)
+    if killed or before.state is not after.state or before.log is not after.log:
+        rules += AT_EVERY_ROW
+    return rules
 
 
 def broken_at_rest(world: TwoLanes) -> tuple[str, str] | None:

@@ -46,7 +46,7 @@ class Store(StoppableStore):
             raise NotAppended("the disk is full")
         if self.hangs and self.under_way is not None:
             raise NotAppended("an earlier write hangs")
-        if not self.hangs and sealed[-1].event.name != self.stops_at:
+        if not self.hangs and not self._stops(sealed):
             return await self._store.append(sealed, fence=fence, patience_s=LIMIT_S)
         self.stops_at, self.outcome = "", "asks"
         self._reached.clear()
@@ -68,6 +68,9 @@ class Store(StoppableStore):
             await asyncio.sleep(0.001)
         self.under_way = None
         return appending.result()
+
+    def _stops(self, sealed: Sequence[Sealed]) -> bool:
+        return sealed[-1].event.name == self.stops_at
 
     def stop_at(self, name: str) -> None:
         """In the next append whose last event is that."""

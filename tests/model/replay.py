@@ -34,7 +34,6 @@ TWO_CAMERAS = replace(
         **POLICY.cameras,
         "cam2": CameraPolicy("cam2", "exit", 3_000 * SECOND_US, 60 * SECOND_US, 3_000 * SECOND_US),
     },
-    lanes={**POLICY.lanes, "exit": replace(POLICY.lanes["entry"], name="exit")},
     windows=ALWAYS,
     worker=replace(POLICY.worker, starts_per_second=2_000_000),
 )

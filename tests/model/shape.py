@@ -19,7 +19,7 @@ from orchestrator.core.camera_state import CameraState, Session
 from orchestrator.core.events import REQUESTED, SAFETY_CHECKED, Sealed
 from orchestrator.core.moment import SECOND_US
 from tests.model.two_lanes import TwoLanes
-from tests.model.weather import FAILURES_S, HEALTHY_S, IDLE_S, SILENCE_S, Weather
+from tests.model.weather import FAILURES_S, HEALTHY_S, IDLE_S
 
 Shape = tuple[object, ...]
 TICK_US = 10 * SECOND_US
@@ -65,11 +65,12 @@ def _session(world: TwoLanes, state: CameraState, session: Session) -> Shape:
 
 
 def _state(world: TwoLanes, state: CameraState) -> Shape:
-    session = state.session
+    session, place = state.session, state.place
     ahead: Shape | None = None
     if session is not None:
-        ahead = ("over",) if state.is_shut else _session(world, state, session)
-    return (state.place, state.locks, state.cool_down_left_us(world.now) > 0, ahead)
+        ahead = ("over",) if place.state == "disabled" else _session(world, state, session)
+    cools_down = state.cool_down_until_us > 0 and state.cool_down_left_us(world.now) > 0
+    return (place.state, place.substate, state.locks, cools_down, ahead)
 
 
 def _behind(world: TwoLanes, log: CameraState) -> Shape:
@@ -77,22 +78,12 @@ def _behind(world: TwoLanes, log: CameraState) -> Shape:
     all."""
     session = log.session
     open_there = session and (session.opened, session.running, tuple(session.viewers))
-    return (log.place, log.locks, log.cool_down_left_us(world.now) > 0, open_there)
+    return (log.place.state, log.place.substate, log.locks, log.cool_down_left_us(world.now) > 0, open_there)
 
 
-def _weather(world: TwoLanes, weather: Weather) -> Shape:
+def _weather(world: TwoLanes) -> Shape:
     behind_us = (world.written[-1].sealed.at.wall_us - world.now.wall_us) if world.written else 0
-    over_s, unseen_s = weather.overloaded_since_s, weather.unseen_since_s
-    return (
-        weather.broken,
-        weather.fresh,
-        weather.synchronised,
-        weather.wall_s - weather.boot_s,
-        max(0, behind_us) > BRIEF_US,
-        None if unseen_s is None else min(weather.boot_s - unseen_s, SILENCE_S + 1),
-        None if over_s is None else min(weather.boot_s - over_s, 30),
-        max(0, min(weather.window_end_s - weather.wall_s, 100)),
-    )
+    return (world.weather.shape, behind_us > BRIEF_US)
 
 
 def _names(sealed: Sequence[Sealed]) -> Shape:
@@ -101,9 +92,9 @@ def _names(sealed: Sequence[Sealed]) -> Shape:
 
 def shape(world: TwoLanes) -> Shape:
     """The shape of a world, at rest or on the way to it."""
-    child, write = world.child, world.write
-    lag: Shape = ()
-    if world.is_pending or write is not None or world.late:
+    child, write, generation = world.child, world.write, world.generation
+    lag: Shape | None = None
+    if write is not None or world.late or world.is_pending:
         lag = (
             _behind(world, world.log),
             _names(world.waiting),
@@ -112,35 +103,38 @@ def shape(world: TwoLanes) -> Shape:
             world.unsure,
             world.draining,
         )
-    moving: Shape = ()
-    if not world.is_settled:
-        moving = (
-            tuple(closing.why.fault or closing.why.trigger for closing in world.closings),
-            world.announced,
-            tuple(
-                (type(c).__name__, repr(getattr(c, "report", c))[:80], g == world.generation)
-                for c, g in world.queue
-            ),
-            world.look_due,
-            write
-            and (
-                _names(write.sealed),
-                type(write.command),
-                write.fence is None,
-                world.holds(write.fence or 0),
-            ),
-        )
     return (
         _state(world, world.state),
-        _weather(world, world.weather),
+        _weather(world),
         world.disk,
         world.box_takes,
         world.exposed,
-        world.gate_open,
-        world.holds(world.asked_generation),
+        world.open_for == generation,
+        world.exposed and world.asked_generation == generation,
         child and (child.has_frames, child.told),
         world.spawns,
         world.proving,
         lag,
-        moving,
+        None if world.is_settled else _moving(world),
+    )
+
+
+def _moving(world: TwoLanes) -> Shape:
+    """What is still to be done."""
+    write = world.write
+    return (
+        tuple(closing.why.fault or closing.why.trigger for closing in world.closings),
+        world.announced,
+        tuple(
+            (type(command), repr(getattr(command, "report", command)), generation == world.generation)
+            for command, generation in world.queue
+        ),
+        world.look_due,
+        write
+        and (
+            _names(write.sealed),
+            type(write.command),
+            write.fence is None,
+            world.holds(write.fence or 0),
+        ),
     )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core.events import CLOSING, LOCKED, READY, Record
-from tests.model.explore import Line, Search, Slice, remembered_judgements
+from tests.model.explore import Line, Search, Slice
+from tests.model.remembered import remembered_judgements
 from tests.model.two_lanes import TwoLanes
 from tests.model.world import STEPS
 

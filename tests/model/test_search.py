@@ -7,15 +7,19 @@ The core's functions are the product's own; each invariant (tests/model/invarian
 from __future__ import annotations
 
 import sys
+from unittest import mock
 
 import pytest
 
 from orchestrator.core.events import READY
 from tests.core.scene import CHART
+from tests.model import lane_state
 from tests.model.explore import Graph, Search, Slice, Violated, reaches
 from tests.model.mutants import MUTANTS, Mutant
 from tests.model.slices import BY_NAME, SLICES
+from tests.model.two_cameras import PAIR_SLICES, Both, PairSearch, PairSlice
 from tests.model.two_lanes import TwoLanes
+from tests.model.weather import facts_of
 from tests.model.world import STEPS
 
 
@@ -35,21 +39,7 @@ def _stuck(graph: Graph, found: set[int]) -> list[str]:
     return [str(line) for line in graph.story(index)]
 
 
-LARGE = {
-    "the facts",
-    "the log and the black box",
-    "people and locks",
-    "the log and the locks",
-    "the log and the lane",
-}
-"""Two seconds and more each: searched with the slow tests."""
-SEARCHED = [
-    pytest.param(each, id=each.name, marks=[pytest.mark.slow] if each.name in LARGE else [])
-    for each in SLICES
-]
-
-
-@pytest.mark.parametrize("alphabet", SEARCHED)
+@pytest.mark.parametrize("alphabet", SLICES, ids=lambda each: each.name)
 def test_in_every_reachable_state_the_invariants_hold_and_a_way_leads_up_again(alphabet: Slice) -> None:
     """S1–S6, S10, S12, S13, S15–S18, S20–S23, S25, L1–L4."""
     graph = Search(alphabet).run()
@@ -61,6 +51,31 @@ def test_in_every_reachable_state_the_invariants_hold_and_a_way_leads_up_again(a
     assert len(streams) == len(graph.worlds), ("L3: this never streams again", _stuck(graph, streams))
     found = f"{len(graph.worlds)} states, {graph.transitions} transitions, {graph.seconds:.1f} s"
     sys.stdout.write(f"{alphabet.name}: {found}\n")
+
+
+@pytest.mark.parametrize("alphabet", PAIR_SLICES, ids=lambda each: each.name)
+def test_two_cameras_share_nothing_but_what_belongs_to_the_whole_site(alphabet: PairSlice) -> None:
+    """S14, and of each camera what holds of one: S1–S4, S10, S12, S13, S15, S16, S18, S20–S23."""
+    found = PairSearch(alphabet).run()
+    assert found.both_open > 0
+    figures = f"{found.states} states, {found.transitions} transitions, {found.seconds:.1f} s"
+    sys.stdout.write(f"{alphabet.name}: {figures}\n")
+
+
+def test_a_lane_that_reaches_the_other_camera_is_found() -> None:
+    """S14: the mistake is that every camera is told of the first one's lane, and judged by it."""
+    shared = PairSearch._shared
+
+    def told(search: PairSearch, after: Both, place: int, *, is_of_the_site: bool) -> None:
+        shared(search, after, place, is_of_the_site=True)
+
+    with (
+        mock.patch.object(lane_state, "facts_of", lambda weather, last_us, _: facts_of(weather, last_us)),
+        mock.patch.object(PairSearch, "_shared", told),
+        pytest.raises(Violated) as found,
+    ):
+        PairSearch(PAIR_SLICES[0]).run()
+    assert found.value.invariant == "s14_cameras_are_independent", found.value
 
 
 def test_the_slices_hold_every_step_and_every_place_is_reached() -> None:

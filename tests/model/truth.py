@@ -16,7 +16,7 @@ OVERLOAD_S = 30
 def wrong_to_hold(world: TwoLanes) -> Iterable[str]:
     """What forbids picture at this very moment, once it flows."""
     weather, session = world.weather, world.state.session
-    yield from weather.broken & TO_HOLD
+    yield from world.broken & TO_HOLD
     if not weather.window_is_open():
         yield "window"
     if weather.unseen_since_s is not None and weather.boot_s - weather.unseen_since_s > SILENCE_S:
@@ -39,7 +39,7 @@ def wrong_to_start(world: TwoLanes) -> Iterable[str]:
     """What forbids a first picture besides."""
     yield from wrong_to_hold(world)
     weather = world.weather
-    yield from weather.broken & {"bus_trusted", "vehicle"}
+    yield from world.broken & {"bus_trusted", "vehicle"}
     if weather.overloaded_since_s is not None:
         yield "overloaded"
     if not weather.synchronised:
@@ -51,4 +51,4 @@ def wrong_to_start(world: TwoLanes) -> Iterable[str]:
 def wrong_to_open(world: TwoLanes) -> Iterable[str]:
     """What forbids that the checks pass."""
     yield from wrong_to_start(world)
-    yield from (f"{name} not settled" for name in world.weather.fresh & SETTLING)
+    yield from (f"{name} not settled" for name in world.fresh & SETTLING)

@@ -7,101 +7,41 @@ here is the order in which `runtime/shutter.py`, `camera_actor.py`, `worker_keep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from orchestrator.core import camera as core
-from orchestrator.core.camera_state import CameraState
 from orchestrator.core.commands import Acknowledge, Closing, Command, Gone, Look, Reported, Request, Why
 from orchestrator.core.desired import Desired
 from orchestrator.core.events import CLOSING, Event, Record, Sealed
-from orchestrator.core.facts import Facts
 from orchestrator.core.faults import LOCKING
-from orchestrator.core.moment import Moment
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.worker import FailureClass, FirstFrame, WorkerExited, WorkerStarted
 from tests.core.scene import CHART
 from tests.model import trial
 from tests.model.lane_parts import (
     ASKS,
-    CAMERA,
     HAPPENED,
     LANDED_LATE,
     NO_LONGER,
     RESTARTED,
     UNWRITABLE,
     Child,
-    Disk,
     Write,
     opens,
 )
-from tests.model.weather import POLICY, Weather, facts_of
+from tests.model.lane_state import LaneState
+from tests.model.weather import POLICY, Weather
 
 
-class TwoLanes:
-    """Everything one camera is made of, and the world it lives in. Steps change it in place; every
-    attribute is a value, so a copy is a copy of the table of attributes."""
-
-    def __init__(self, weather: Weather | None = None) -> None:
-        self.weather = weather or Weather()
-        self.state = self.log = CameraState.new(CAMERA)
-        self.written: tuple[Record, ...] = ()
-        self.disk: Disk = "works"
-        self.box: tuple[Sealed, ...] = ()
-        self.box_takes = True
-        self.exposed = False
-        self.generation = 0
-        self.open_for: int | None = None
-        self.asked_generation = 0
-        self.closings: tuple[Closing, ...] = ()
-        self.announced: frozenset[str] = frozenset()
-        self.queue: tuple[tuple[Command, int], ...] = ()
-        self.look_due = False
-        self.write: Write | None = None
-        self.late: tuple[Sealed, ...] = ()
-        self.waiting: tuple[Sealed, ...] = ()
-        self.unsure = False
-        self.draining = False
-        self.child: Child | None = None
-        self.spawns = True
-        self.newest = ("", 0)
-        self.proving = False
-        self.sessions = 0
-        self.ids = 0
-        self.refused = ""
-        self.promised: tuple[str, ...] = ()
-        """Ids of what must be in the log in the end (L4)."""
+class TwoLanes(LaneState):
+    """Steps change the camera and its world in place."""
 
     def copied(self) -> TwoLanes:
         """Another one just like it."""
         other = object.__new__(TwoLanes)
         other.__dict__.update(self.__dict__)
         return other
-
-    @property
-    def facts(self) -> Facts:
-        """`Board.facts`."""
-        last = self.written[-1].sealed.at.wall_us if self.written else 0
-        return facts_of(self.weather, last)
-
-    @property
-    def now(self) -> Moment:
-        """Both clocks."""
-        return self.weather.now
-
-    @property
-    def gate_open(self) -> bool:
-        """Whether a byte of picture could pass."""
-        return self.open_for is not None and self.open_for == self.generation
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether something is not in the log yet, or nobody knows."""
-        return bool(self.waiting) or self.unsure
-
-    def holds(self, generation: int) -> bool:
-        """`Shutter.holds`: the fence."""
-        return self.exposed and self.generation == generation
 
     # The closing lane: whoever sees the reason.
 
@@ -234,7 +174,12 @@ class TwoLanes:
         self.refused = "log-unwritable"
 
     def _commit(self, sealed: Sequence[Sealed]) -> None:
-        for record in self.land(sealed):
+        is_the_log, fresh = self.state is self.log, self.land(sealed)
+        if is_the_log:
+            # The same fold of the same rows.
+            self.state = self.log
+            return
+        for record in fresh:
             self.state = trial.evolve(self.state, record)
 
     def land(self, sealed: Sequence[Sealed]) -> list[Record]:
@@ -369,19 +314,24 @@ class TwoLanes:
 
     # The end of the process, and the next one.
 
+    @property
+    def under_way(self) -> tuple[Sealed, ...]:
+        """What may be in the log, or not, when the process is killed now."""
+        return self.late or (self.write.sealed if self.write else ())
+
     def starts_again(self, lands: bool, reboots: bool = False) -> None:
         """SIGKILL at this instant, with what was under way `lands`-ing or not; then, once the disk works, a
         start: `restart.recover`, from the log and the black box."""
-        under_way = self.late or (self.write.sealed if self.write else ())
-        fresh = TwoLanes(self.weather)
+        under_way = self.under_way if lands else ()
+        fresh = TwoLanes(self.weather, self.camera)
         fresh.log, fresh.written = trial.found_at_start(self.log), self.written
-        fresh.ids, fresh.generation, fresh.sessions = self.ids, self.generation, self.sessions
-        fresh.box_takes, fresh.spawns, fresh.refused = self.box_takes, self.spawns, self.refused
+        fresh.ids = 1 + max((int(one.id) for one in (*self._sealed(), *self.box, *under_way)), default=-1)
+        fresh.sessions = self.sessions
+        fresh.box_takes, fresh.spawns = self.box_takes, self.spawns
         fresh.promised = tuple(one.id for one in self.box if one.id in self.promised)
-        if lands:
-            fresh.land(under_way)
+        fresh.land(under_way)
         if reboots:
-            fresh.weather = replace(self.weather, boot=self.weather.boot + "+")
+            fresh.weather = self.weather.but(boot=self.weather.boot + "+")
         for one in self.box:
             fresh.land([trial.rebased(CHART, fresh.log, one)])
         fresh.state = fresh.log
@@ -392,6 +342,9 @@ class TwoLanes:
         fresh.reconcile()
         self.__dict__.clear()
         self.__dict__.update(fresh.__dict__)
+
+    def _sealed(self) -> Iterable[Sealed]:
+        return (record.sealed for record in self.written[-1:])
 
     def _commit_moves(self, command: Closing | Gone) -> None:
         decision = core.decide(CHART, POLICY, self.state, command, self.facts)

@@ -185,43 +185,41 @@ def _time() -> dict[str, Step]:
         "ten seconds pass in a session": Step(fit, lambda w: passes(w, TICK_S), mends=True),
         "ten minutes pass": Step(lambda w: w.state.is_shut, lambda w: passes(w, 600), mends=True),
         "the wall clock steps back": _changes(
-            lambda w: not _is_stepped(w), lambda s: replace(s, wall_s=s.wall_s - HOUR_S)
+            lambda w: not _is_stepped(w), lambda s: s.but(wall_s=s.wall_s - HOUR_S)
         ),
         "the wall clock steps on": _changes(
-            lambda w: not _is_stepped(w), lambda s: replace(s, wall_s=s.wall_s + HOUR_S)
+            lambda w: not _is_stepped(w), lambda s: s.but(wall_s=s.wall_s + HOUR_S)
         ),
-        "the wall clock is set right": _changes(
-            _is_stepped, lambda s: replace(s, wall_s=s.boot_s), mends=True
-        ),
+        "the wall clock is set right": _changes(_is_stepped, lambda s: s.but(wall_s=s.boot_s), mends=True),
         "the clock loses its source": _changes(
-            lambda w: w.weather.synchronised, lambda s: replace(s, synchronised=False)
+            lambda w: w.weather.synchronised, lambda s: s.but(synchronised=False)
         ),
         "the clock is synchronised again": _changes(
-            lambda w: not w.weather.synchronised, lambda s: replace(s, synchronised=True), mends=True
+            lambda w: not w.weather.synchronised, lambda s: s.but(synchronised=True), mends=True
         ),
         "the window is shortened": _changes(
             lambda w: w.weather.window_end_s > w.weather.wall_s + 20,
-            lambda s: replace(s, window_end_s=s.wall_s + 20),
+            lambda s: s.but(window_end_s=s.wall_s + 20),
         ),
         "a longer window is approved": _changes(
             lambda w: w.weather.window_end_s <= w.weather.wall_s + HOUR_S,
-            lambda s: replace(s, window_end_s=max(s.wall_s, s.boot_s) + 2 * HOUR_S),
+            lambda s: s.but(window_end_s=max(s.wall_s, s.boot_s) + 2 * HOUR_S),
             mends=True,
         ),
         "nobody looks at the VPN any more": _changes(
-            lambda w: w.weather.unseen_since_s is None, lambda s: replace(s, unseen_since_s=s.boot_s)
+            lambda w: w.weather.unseen_since_s is None, lambda s: s.but(unseen_since_s=s.boot_s)
         ),
         "the VPN is looked at again": _changes(
             lambda w: w.weather.unseen_since_s is not None,
-            lambda s: replace(s, unseen_since_s=None),
+            lambda s: s.but(unseen_since_s=None),
             mends=True,
         ),
         "the gateway is overloaded": _changes(
-            lambda w: w.weather.overloaded_since_s is None, lambda s: replace(s, overloaded_since_s=s.boot_s)
+            lambda w: w.weather.overloaded_since_s is None, lambda s: s.but(overloaded_since_s=s.boot_s)
         ),
         "the gateway has room again": _changes(
             lambda w: w.weather.overloaded_since_s is not None,
-            lambda s: replace(s, overloaded_since_s=None),
+            lambda s: s.but(overloaded_since_s=None),
             mends=True,
         ),
     }
