@@ -184,15 +184,21 @@ class WindowActor:
         while True:
             await self._narrowed.wait()
             self._narrowed.clear()
-            while self._unwritten:
+            while self.pending:
+                # Into the black box first, whatever else the log is asked for: it may hang for long.
                 if self._handed < len(self._unwritten):
                     await self._hand_over()
-                elif await self._ledger.drain(WINDOWS) is None:
+                elif not await self._catch_up():
                     await self._more_or_later()
-                else:
-                    self._now_written(self._handed)
-            while self._unsure and not await self._compensate():
-                await self._more_or_later()
+
+    async def _catch_up(self) -> bool:
+        """Whether the log has taken what was handed over, or has said what landed of what is not known."""
+        if not self._unwritten:
+            return await self._compensate()
+        if await self._ledger.drain(WINDOWS) is None:
+            return False
+        self._now_written(self._handed)
+        return True
 
     async def _hand_over(self) -> None:
         """The ledger writes it, or keeps it in memory and in the black box."""

@@ -94,3 +94,18 @@ async def test_an_acknowledgement_whose_outcome_nobody_knows_is_asked_for_by_its
     )
     told = await retell(folder, [Line(step) for step in story])
     assert told.events["acknowledge"] == 2
+
+
+async def test_a_cancelled_window_reaches_the_black_box_though_the_log_hangs_over_another(
+    folder: Path,
+) -> None:
+    """S13, L4: a kill loses it no more."""
+    story = (
+        "a window for both cameras is added",
+        "the disk hangs",
+        "a short window for both cameras is added",
+        "the newest window is cancelled",
+        "the process is killed and starts",
+    )
+    told = await retell(folder, [Line(step) for step in story])
+    assert told.events["window_cancelled"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from orchestrator.core.camera_state import Session
@@ -124,10 +125,7 @@ def people(camera: str) -> dict[str, Step]:
         "m-1 joins": Step(20, open_, lambda w: _join(w, camera, "m-1"), only),
         "m-2 joins": Step(5, always, lambda w: _join(w, camera, "m-2"), only),
         "a viewer leaves": Step(8, watched, lambda w: _leave(w, camera), only),
-        **{
-            name: Step(2, always, lambda w, why=why: w.way.site.close(why, [camera]), only, only)
-            for name, why in CLOSES.items()
-        },
+        **{name: Step(2, always, partial(_close, why, camera), only, only) for name, why in CLOSES.items()},
     }
 
 
@@ -179,7 +177,7 @@ def worker(camera: str) -> dict[str, Step]:
         crew[f"the worker ends: {failure}"] = Step(
             weights.get(failure, 0.7),
             alive,
-            lambda w, failure=failure: w.crew.alive(camera)[-1].ends(failure),
+            partial(_end, failure, camera),
             only,
         )
     return crew
@@ -219,3 +217,11 @@ def lane(camera: str) -> dict[str, Step]:
 
     vehicle = fact(f"{camera} vehicle", "a vehicle comes", "the vehicle leaves", tell, (camera,))
     return vehicle | fact(f"{camera} sensor", "the sensor fails", "the sensor recovers", tell, (camera,))
+
+
+def _close(why: Why, camera: str, walk: Walk) -> None:
+    walk.way.site.close(why, [camera])
+
+
+def _end(failure: FailureClass, camera: str, walk: Walk) -> None:
+    walk.crew.alive(camera)[-1].ends(failure)

@@ -55,11 +55,12 @@ class Lane(CameraActor):
 
 class Log(Store):
     """The real log; `stops_in` counts appends down to the one in which its thread stands still, between
-    INSERT and COMMIT. `answered` is called after each answer."""
+    INSERT and COMMIT, with the events `standing`. `answered` is called after each answer."""
 
     def __init__(self, store: Any, answered: Callable[[], None]) -> None:
         super().__init__(store)
         self.stops_in: int | None = None
+        self.standing: tuple[Sealed, ...] = ()
         self.locked = False
         self._answered = answered
 
@@ -85,7 +86,7 @@ class Log(Store):
         self.stops_in -= 1
         if self.stops_in >= 0:
             return False
-        self.stops_in = None
+        self.stops_in, self.standing = None, tuple(sealed)
         return True
 
     async def append(

@@ -17,6 +17,8 @@ from tests.runtime.walk_parts import Broken
 
 OPENNESS = {"disabled": 0, "requested": 1, "safety_checked": 2, "streaming": 3, "expiring": 3}
 CHECKS = 15
+OPENING = frozenset({"request", "checks_passed", "first_frame", "frames_back", "extend", "viewer_joined"})
+"""What must not become durable once a closing has come."""
 STEP_US = 2 * SECOND_US
 OVERLOAD_US = 30 * SECOND_US
 
@@ -267,6 +269,14 @@ def judge_log(walk: Walk, rows: Sequence[Record]) -> None:
         if seq > len(known.rows) or known.rows[seq - 1].hash != digest:
             raise Broken("f17_acknowledged_is_kept", f"{seq} is gone")
     known.acknowledged.clear()
+
+
+def judge_fence(walk: Walk, overtaken: Iterable[str]) -> None:
+    """S22: what opens, and was overtaken by a closing between INSERT and COMMIT, is not in the log."""
+    passed = walk.known.ids & set(overtaken)
+    if passed:
+        names = [row.event.name for row in walk.known.rows if row.sealed.id in passed]
+        raise Broken("s22_a_closing_in_between_wins", f"{names} passed the fence of what was over")
 
 
 def judge_rest(walk: Walk, cameras: Iterable[str] = CAMERAS) -> None:

@@ -21,6 +21,8 @@ from tests.runtime.actor_walk import CAMERAS, Walk
 from tests.runtime.walk_camera_steps import Step
 from tests.runtime.walk_parts import Broken, Lane
 from tests.runtime.walk_rules import (
+    OPENING,
+    judge_fence,
     judge_log,
     judge_others,
     judge_rest,
@@ -66,6 +68,7 @@ class Teller:
     def __init__(self, folder: Path) -> None:
         self.walk = Walk(folder)
         self.told = Told()
+        self._overtaken: set[str] = set()
 
     def draw(self, dice: random.Random) -> Line:
         """What could come next."""
@@ -83,6 +86,7 @@ class Teller:
         if not STEPS[line.step].can(walk):
             return
         self.told.lines.append(line)
+        self._overtaken = set()
         before = {camera: walk.seen(camera) for camera in CAMERAS}
         site_before, seq = walk.known.site, len(walk.known.rows)
         walk.killed = False
@@ -100,6 +104,7 @@ class Teller:
         self.told.events.update(row.event.name for row in rows)
         judge_rows(site_before, rows, seq)
         judge_log(walk, rows)
+        judge_fence(walk, self._overtaken)
         if walk.killed:
             judge_start(walk)
         else:
@@ -112,8 +117,13 @@ class Teller:
             await walk.log.go_on("asks")
             return set()
         self.told.interrupted += 1
+        before = {camera: walk.gate(camera).generation for camera in CAMERAS}
         await self._step(step)
         if walk.log.works and not step.kills:
+            shut = {camera for camera in CAMERAS if walk.gate(camera).generation != before[camera]}
+            self._overtaken = {
+                one.id for one in walk.log.standing if one.event.camera in shut and one.event.name in OPENING
+            }
             await walk.log.go_on("asks")
         return set(step.concerns)
 
