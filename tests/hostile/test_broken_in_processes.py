@@ -104,6 +104,14 @@ def _put(path: Path, data: bytes | None) -> None:
     os.replace(new, path)
 
 
+def _put_no_file(path: Path, what: str) -> None:
+    _clear(path)
+    NO_FILES[what](path)
+    if os.path.lexists(path):
+        # Made in place it may still be unfinished, for all that is known; now it is what it will be.
+        os.utime(path, follow_symlinks=False)
+
+
 def _fault(path: Path) -> str:
     """What the daemon will say of the file that lies there."""
     with pytest.raises(SettingsInvalid) as invalid:
@@ -130,10 +138,8 @@ def test_under_a_running_daemon_each_of_them_keeps_it_shut_and_a_valid_one_opens
     before = gateway.last_seq()
     numbers = islice(_plain_numbers(), CHANGES)
     puts: list[Callable[[], object]] = [partial(_put, path, _data(number)) for number in numbers]
-    puts += [partial(no_file, path) for no_file in NO_FILES.values()]
+    puts += [partial(_put_no_file, path, what) for what in NO_FILES]
     for taken, put in enumerate(puts):
-        if taken >= CHANGES:
-            _clear(path)
         put()
         gateway.wait_detail("config", _fault(path))
         assert gateway.checks()["config"]["passed"] is False

@@ -309,9 +309,7 @@ async def test_a_reader_on_the_local_socket_who_takes_nothing_is_cut(
         sock.setblocking(False)
         await loop.sock_connect(sock, str(local.unix))
         with pytest.raises(ConnectionError):
-            while True:
-                asking = loop.sock_sendall(sock, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
-                await asyncio.wait_for(asking, 20)
+            await _ask_for_ever(sock)
 
 
 async def test_another_version_of_http_is_refused(client: Client) -> None:
@@ -376,3 +374,11 @@ async def test_aiohttp_is_told_to_write_no_access_log(
     caplog.set_level("DEBUG")
     await client.get(f"/live/{WATCH}/7.ts")
     assert WATCH not in caplog.text
+
+
+async def _ask_for_ever(sock: socket.socket) -> None:
+    while True:
+        asking = asyncio.get_running_loop().sock_sendall(
+            sock, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 100
+        )
+        await asyncio.wait_for(asking, 20)
