@@ -32,7 +32,7 @@ quick: .venv/dev.stamp
 	.venv/bin/python -m pytest -m "not slow" -n 3 $(ARGS)
 
 bench: .venv/dev.stamp
-	tests/packages.sh
+	tests/packages.sh nginx-light:nginx wrk:wrk
 	.venv/bin/python -m pytest tests/bench -q -s -o addopts="--strict-markers --import-mode=importlib" $(ARGS)
 
 lint: .venv/dev.stamp

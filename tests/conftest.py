@@ -1,4 +1,5 @@
-"""What every test shares: where `VOLET_REQUIRE=all` is set, a test that was skipped has failed."""
+"""What every test shares: where `VOLET_REQUIRE=all` is set, a test that was skipped has failed; and what the
+negative controls showed stands at the end."""
 
 import os
 from collections.abc import Generator
@@ -28,3 +29,18 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which protection was taken out, and whether its test then failed."""
+    outcomes = {
+        report.nodeid: how
+        for how in ("passed", "skipped", "failed", "error")
+        for report in terminalreporter.stats.get(how, [])
+        if report.nodeid.startswith("tests/")
+    }
+    if any(test.startswith("tests/controls/test_without") for test in outcomes):
+        from tests.controls import table
+
+        terminalreporter.section("negative controls")
+        terminalreporter.write_line(table.verdicts(outcomes))

@@ -49,8 +49,8 @@ class Closing:
     """When no byte could be written any more."""
     last_us: int
     """When the kernel of the viewer took in the last byte; often before the word."""
-    reset_us: int
-    """When the viewer found its connection ended."""
+    reset_us: int | None
+    """When the viewer found its connection ended; None where no word of that can come through."""
     gone_us: int
     """When the worker was reaped and its segments were wiped."""
     carried_us: int | None
@@ -75,7 +75,7 @@ def closing_of(word: Word, database: Path, session: str, viewer: TimedViewer) ->
         seen_us,
         gate_us,
         viewer.last_us,
-        viewer.ended_us,
+        viewer.ended_us or None,
         gate_us + 1000 * proof["gone_ms"],
         word.carried_us(),
         sum(size for at, size in viewer.arrivals if at > gate_us),
@@ -109,21 +109,24 @@ def _proven(database: Path, session: str) -> list[Event]:
 def add_row(report: Report, what: str, beside: str, closings: Sequence[Closing], limit_ms: float) -> None:
     """One line of the table, with what it is made of."""
     carried = [one.carried_us / 1e6 for one in closings if one.carried_us is not None]
+    since_word = {
+        "seen": [one.seen_us - one.said_us for one in closings],
+        "gate": [one.gate_us - one.said_us for one in closings],
+        "last byte": [one.last_us - one.said_us for one in closings],
+        "reset at the viewer": [one.reset_us - one.said_us for one in closings if one.reset_us is not None],
+        "worker and segments gone": [one.gone_us - one.said_us for one in closings],
+    }
     raw: dict[str, Any] = {
-        "ms, median (p99)": {
-            "seen": _shown([one.seen_us - one.said_us for one in closings]),
-            "| gate since seen": _shown([one.gate_us - one.seen_us for one in closings]),
-            "| last byte": _shown([one.last_us - one.said_us for one in closings]),
-            "| reset at the viewer": _shown([one.reset_us - one.said_us for one in closings]),
-            "| worker and segments gone": _shown([one.gone_us - one.said_us for one in closings]),
-            "| bytes after the gate": sum(one.late_bytes for one in closings),
-        }
+        "median (p99) ms since the word": "; ".join(
+            f"{name} {_shown(taken_us)}" for name, taken_us in since_word.items() if taken_us
+        ),
+        "bytes after the gate was shut": sum(one.late_bytes for one in closings),
     }
     report.add(
         Row(
             what,
             milliseconds("volet", [one.took_s for one in closings]),
-            milliseconds(beside, carried) if carried else None,
+            milliseconds(beside, carried) if beside else None,
             Aim("p99", limit_ms),
             raw,
         )

@@ -35,6 +35,7 @@ from orchestrator.runtime.site_fold import folding
 from tests.bench.sessions import BEGIN_US, BOOT, SITE, sealed_events
 from tests.runtime.log_parts import raw, unguarded
 
+pytestmark = pytest.mark.slow
 EVERY = 10
 APPROVER = Actor("member", "m-0000000000aa")
 LOCK = transition(

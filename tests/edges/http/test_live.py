@@ -79,6 +79,20 @@ async def test_a_stream_that_ends_because_the_gate_shut_does_not_look_complete(
     assert await cut(viewer)
 
 
+async def test_a_player_that_comes_back_again_and_again_takes_its_own_oldest_place(
+    viewer: Wire, client: Client, house: ScriptedHouse
+) -> None:
+    """F18: one watch is one viewer's, whatever comes of it."""
+    later = [await client.wire() for _ in range(live.MAX_STREAMS_A_WATCH)]
+    for wire in later:
+        wire.send("GET", MP4, {}, b"")
+        assert (await wire.head())[0] == 200
+    assert await cut(viewer)
+    for wire in later:
+        house.the_watch.pieces.put_nowait(b"fragment")
+        assert await wire.chunk() == b"fragment"
+
+
 async def test_a_large_fragment_is_cut_in_its_middle(viewer: Wire, house: ScriptedHouse) -> None:
     watch = house.the_watch
     watch.sent = lambda size_bytes: setattr(watch, "flows", False)  # type: ignore[method-assign]
