@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 
 from orchestrator.edges.lane_bus import Link, anonymous_refused
@@ -68,24 +69,28 @@ def our_inodes() -> frozenset[str]:
 
 
 _given: list[str] | None = None
+_strangers: frozenset[int] = frozenset()
 
 
-def _audit(event: str, _arguments: tuple[object, ...]) -> None:
-    if event in ("socket.bind", "socket.listen") and _given is not None:
-        _given.append(event)
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    mine = threading.get_ident() not in _strangers
+    if event in ("socket.bind", "socket.listen") and _given is not None and mine:
+        _given.append(f"{event} {arguments[1:]} in {threading.current_thread().name}")
 
 
 class sockets_given_an_address:  # noqa: N801 - reads as a sentence in its with statement
-    """The bind and listen calls that this process makes inside the block, to the last one."""
+    """The bind and listen calls that this thread and those started inside the block make, to the last one."""
 
     _hooked = False
 
     def __enter__(self) -> list[str]:
-        global _given
+        global _given, _strangers
         if not sockets_given_an_address._hooked:
             sys.addaudithook(_audit)
             sockets_given_an_address._hooked = True
         _given = []
+        here = threading.get_ident()
+        _strangers = frozenset(t.ident for t in threading.enumerate() if t.ident not in (None, here))
         return _given
 
     def __exit__(self, *_: object) -> None:
