@@ -9,7 +9,7 @@ from typing import Protocol
 from orchestrator.core.commands import Closing, Why
 from orchestrator.core.faults import LOCKING
 from orchestrator.core.moment import Moment
-from orchestrator.runtime.gate import Gate
+from orchestrator.runtime.gate import Gate, Purged
 
 CLOSINGS_KEPT = 64
 
@@ -36,10 +36,12 @@ class Shutter:
         self._wake = wake
         self._closings: deque[Closing] = deque(maxlen=CLOSINGS_KEPT)
         self._announced: set[str] = set()
+        self._cut_besides: deque[Purged] = deque(maxlen=CLOSINGS_KEPT)
 
     def expose(self) -> int:
         """A session is being asked for; the generation it belongs to. The ordering lane alone calls this."""
         generation = self.gate.generation
+        self._cut_besides.clear()
         self.exposed = True
         return generation
 
@@ -57,6 +59,8 @@ class Shutter:
         purged = self.gate.shut()
         was_exposed, self.exposed = self.exposed, False
         if not was_exposed and not self._is_new_lock(why):
+            if purged.watches:
+                self._cut_besides.append(purged)
             return None
         worker = self.worker
         if worker is not None:
@@ -78,6 +82,14 @@ class Shutter:
             return False
         self._announced.add(why.fault)
         return True
+
+    def cut_besides(self) -> list[Purged]:
+        """What was cut besides what the `Closing` counts: of two threads that shut at once, one may meet the
+        viewers and the other the session. Each is told once."""
+        found = []
+        while self._cut_besides:
+            found.append(self._cut_besides.popleft())
+        return found
 
     @property
     def pending(self) -> bool:

@@ -131,16 +131,20 @@ class WorkerKeeper:
             self._stopping = self._tasks.create_task(self._prove(closing), name=f"prove-{self.camera}")
 
     async def _prove(self, closing: Closing) -> None:
+        viewers_cut, unsent_bytes = closing.viewers_cut, closing.unsent_bytes
         try:
             while True:
                 proven, wiped = await self._reap_and_wipe()
+                for purged in self._shutter.cut_besides():
+                    viewers_cut += len(purged.watches)
+                    unsent_bytes += purged.unsent_bytes
                 gone_us = self._now().boottime_us - closing.seen_at.boottime_us
                 self.tell(
                     Gone(
                         shut_us=closing.shut_at_us - closing.seen_at.boottime_us,
                         gone_ms=gone_us // 1000,
-                        unsent_bytes_discarded=closing.unsent_bytes,
-                        viewers_cut=closing.viewers_cut,
+                        unsent_bytes_discarded=unsent_bytes,
+                        viewers_cut=viewers_cut,
                         worker_exit=self._last_exit,
                         segments_wiped=wiped,
                         proven=proven,

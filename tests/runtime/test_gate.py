@@ -166,6 +166,29 @@ async def test_another_thread_shuts_while_the_loop_is_blocked() -> None:
     assert got == (held, True)
 
 
+def test_a_viewer_that_one_thread_cut_while_another_took_the_session_is_counted(connect: Connect) -> None:
+    """CONTRACT 7 `viewers_cut`: the second thread comes between the first one's gate and its closing."""
+
+    class Overtaken(Gate):
+        def shut(self) -> Purged:
+            purged = super().shut()
+            if purged.watches:
+                written.append(shutter.shut_now(WHY, NOW))
+            return purged
+
+    written: list[Closing | None] = []
+    gate = Overtaken()
+    shutter = Shutter(gate, lambda: NOW, lambda: None)
+    assert gate.open(shutter.expose())
+    assert gate.attach(1, connect().near.fileno(), "watch")
+    assert shutter.shut_now(WHY, NOW) is None
+    [closing_written] = written
+    assert closing_written is not None
+    assert closing_written.viewers_cut == 0
+    assert [purged.watches for purged in shutter.cut_besides()] == [("watch",)]
+    assert shutter.cut_besides() == []
+
+
 def test_a_connection_that_comes_after_the_shut_is_refused_and_reset(connect: Connect, gate: Gate) -> None:
     gate.shut()
     viewer, before = connect(), descriptors()
