@@ -25,11 +25,11 @@ demo: .venv/run.stamp
 test: .venv/dev.stamp
 	tests/packages.sh
 	@$(MAKE) --no-print-directory lint
-	.venv/bin/python -m pytest -m "not slow" -n 3 $(ARGS)
+	@$(MAKE) --no-print-directory quick
 	.venv/bin/python -m pytest -m slow -n 3 --dist loadfile $(ARGS)
 
 quick: .venv/dev.stamp
-	.venv/bin/python -m pytest -m "not slow" -n 3 $(ARGS)
+	PYTEST_DEBUG_TEMPROOT=/dev/shm .venv/bin/python -m pytest -m "not slow" -n 3 --dist worksteal -o tmp_path_retention_policy=failed $(ARGS)
 
 bench: .venv/dev.stamp
 	tests/packages.sh nginx-light:nginx wrk:wrk

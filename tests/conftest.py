@@ -1,11 +1,15 @@
-"""What every test shares: where `VOLET_REQUIRE=all` is set, a test that was skipped has failed; and what the
-negative controls showed stands at the end."""
+"""What every test shares: with `VOLET_REQUIRE=all` a skipped test has failed; whole processes are slow; and
+what the negative controls showed stands at the end."""
 
+import gc
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
+_HERE = Path(__file__).parent
+_WHOLE_PROCESSES = (_HERE / "crash", _HERE / "e2e")
 _NO_SKIPS = os.environ.get("VOLET_REQUIRE") == "all"
 
 
@@ -29,6 +33,24 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The quick tests do not even read what is slow as a whole: each process of theirs would."""
+    return True if collection_path in _WHOLE_PROCESSES and config.option.markexpr == "not slow" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in _WHOLE_PROCESSES):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests that stay to the end are not walked again by each collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

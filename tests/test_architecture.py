@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -39,9 +40,28 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@dataclass(frozen=True)
+class Written:
+    """What is asked of a module's text. The tree is let go: each collection of garbage would walk it."""
+
+    says: str | None
+    functions: tuple[tuple[str, int], ...]
+    imports: frozenset[str]
+
+
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+def written(path: Path) -> Written:
+    tree = ast.parse(path.read_text())
+    functions, imports = [], set()
+    for node in statements(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno
+            functions.append((f"{name(path)}:{node.lineno} {node.name}", lines))
+        elif isinstance(node, ast.Import):
+            imports |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imports.add(node.module.partition(".")[0])
+    return Written(ast.get_docstring(tree), tuple(functions), frozenset(imports))
 
 
 def tracked_files() -> list[Path]:
@@ -66,10 +86,6 @@ def statements(tree: ast.AST) -> Iterator[ast.AST]:
             yield from statements(node)
 
 
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in statements(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
-
-
 def test_imports_go_one_way_and_each_library_has_one_room() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     told = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -82,20 +98,13 @@ def test_no_module_is_longer_than_400_lines() -> None:
 
 
 def test_no_function_is_longer_than_70_lines() -> None:
-    long = [
-        f"{name(path)}:{function.lineno} {function.name}"
-        for path in MODULES
-        for function in functions(parsed(path))
-        if (function.end_lineno or function.lineno) - function.lineno >= 70
-    ]
+    long = [function for path in MODULES for function, lines in written(path).functions if lines >= 70]
     assert long == []
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    written = [
-        path for path in MODULES if path.stat().st_size
-    ]  # an empty __init__.py only marks a folder of tests
-    silent = [name(path) for path in written if not ast.get_docstring(parsed(path))]
+    # An empty __init__.py only marks a folder of tests.
+    silent = [name(path) for path in MODULES if path.stat().st_size and not written(path).says]
     assert silent == []
 
 
@@ -105,18 +114,11 @@ def test_every_library_that_is_imported_is_a_declared_dependency() -> None:
     provided_by = packages_distributions()
     undeclared = set()
     for path in PACKAGE:
-        for node in statements(parsed(path)):
-            if isinstance(node, ast.Import):
-                tops = {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                tops = {node.module.partition(".")[0]}
-            else:
-                continue
-            for top in tops - sys.stdlib_module_names - {"orchestrator"}:
-                module = COMPANIONS.get(top, top)
-                distributions = {each.lower() for each in provided_by.get(module, [module])}
-                if not any(each in declared for each in distributions):
-                    undeclared.add(f"{name(path)}: {top}")
+        for top in written(path).imports - sys.stdlib_module_names - {"orchestrator"}:
+            module = COMPANIONS.get(top, top)
+            distributions = {each.lower() for each in provided_by.get(module, [module])}
+            if not any(each in declared for each in distributions):
+                undeclared.add(f"{name(path)}: {top}")
     assert undeclared == set()
 
 

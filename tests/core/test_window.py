@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from orchestrator.core.cron import CronInvalid, parse_cron
 from orchestrator.core.policy import RecurringWindow
 from orchestrator.core.window import Occurrence, Span, in_window, next_boundary, occurrences
+from tests.core.clock_changes import ZONES, changes
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -30,19 +30,9 @@ def window(cron: str, duration_us: int = 2 * HOUR, name: str = "weekly", *except
     return RecurringWindow(name, ("cam1",), cron, duration_us, exceptions)
 
 
-def changes(zone: str) -> list[int]:
-    """Every instant of 2026 and 2027 at which the zone's offset changes."""
-    place, found = ZoneInfo(zone), []
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    while at.year < 2028:
-        later = at + timedelta(minutes=30)
-        if at.astimezone(place).utcoffset() != later.astimezone(place).utcoffset():
-            found.append(int(later.timestamp()) * 1_000_000)
-        at = later
-    return found
-
-
-CHANGES = [(zone, change) for zone in ZONES for change in changes(zone)]
+CHANGES = [
+    (zone, int(at.timestamp()) * 1_000_000) for zone in ZONES for at, _, _ in changes(zone, range(2026, 2028))
+]
 
 
 def scanned_starts(cron: str, zone: str, from_us: int, until_us: int) -> list[int]:
@@ -52,10 +42,10 @@ def scanned_starts(cron: str, zone: str, from_us: int, until_us: int) -> list[in
     hours = range(24) if hour == "*" else [int(value) for value in hour.split(",")]
     days = WEEKDAYS if weekday == "*" else weekday.split(",")
     place, found = ZoneInfo(zone), []
-    seen: set[str] = set()
+    seen: set[datetime] = set()
     for at_us in range(from_us - 3 * HOUR, until_us, MINUTE):
         local = datetime.fromtimestamp(at_us // 1_000_000, place)
-        naive = local.strftime("%Y-%m-%d %H:%M")
+        naive = local.replace(tzinfo=None)
         first_coming = naive not in seen
         seen.add(naive)
         if (
@@ -68,6 +58,7 @@ def scanned_starts(cron: str, zone: str, from_us: int, until_us: int) -> list[in
     return [at_us for at_us in found if at_us >= from_us]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
 @pytest.mark.parametrize(
     "cron", ["30 2 * * *", "0 3 * * sun", "15,45 0,1,2,3 * * *", "* * * * *", "0 0 * * sat,sun"]
@@ -295,6 +286,7 @@ def test_between_two_boundaries_nothing_opens_and_nothing_closes(
     assert following in edges
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize(("zone", "change"), CHANGES)
 @pytest.mark.parametrize(

@@ -18,13 +18,13 @@ import pytest
 
 from orchestrator.core.policy import RecurringWindow
 from orchestrator.core.window import in_window, next_boundary, occurrences
+from tests.core.clock_changes import ZONES, changes
 
 pytestmark = pytest.mark.slow
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
-ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca")
 YEARS = range(2026, 2031)
 AROUND = 30 * HOUR
 LOOKED_AT = 5 * HOUR
@@ -44,24 +44,11 @@ class Change:
         return f"{self.zone}-{datetime.fromtimestamp(self.at_us // SECOND, UTC):%Y-%m-%d}"
 
 
-def _offset(zone: ZoneInfo, at: datetime) -> timedelta:
-    offset = at.astimezone(zone).utcoffset()
-    assert offset is not None
-    return offset
-
-
 def _changes(name: str) -> Iterator[Change]:
-    zone, step = ZoneInfo(name), timedelta(minutes=30)
-    at = datetime(YEARS.start, 1, 1, tzinfo=UTC)
-    before = _offset(zone, at)
-    while at.year < YEARS.stop:
-        at += step
-        now = _offset(zone, at)
-        if now != before:
-            local = (at + before).replace(tzinfo=None)
-            shift = (now - before) // timedelta(minutes=1)
-            yield Change(name, int(at.timestamp()) * SECOND, local.hour * 60 + local.minute, shift)
-            before = now
+    for at, before, now in changes(name, YEARS):
+        local = (at + before).replace(tzinfo=None)
+        shift = (now - before) // timedelta(minutes=1)
+        yield Change(name, int(at.timestamp()) * SECOND, local.hour * 60 + local.minute, shift)
 
 
 CHANGES = [change for zone in ZONES for change in _changes(zone)]

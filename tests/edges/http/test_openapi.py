@@ -13,6 +13,7 @@ from .conftest import Client
 from .scripted_house import ScriptedHouse, member
 
 TABLE = routes(ScriptedHouse())
+DOCUMENT = document(TABLE)
 
 
 def test_every_route_is_described_and_nothing_else_is() -> None:
@@ -28,12 +29,11 @@ def test_each_operation_has_a_name_of_its_own() -> None:
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_one() -> None:
-    described = document(TABLE)
-    schemas = described["components"]["schemas"]
+    schemas = DOCUMENT["components"]["schemas"]
     for name in schemas:
-        reference = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+        reference = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
         jsonschema_rs.Draft202012Validator(reference)
-    jsonschema_rs.Draft202012Validator({"allOf": list(_schemas_in(described["paths"])), **described})
+    jsonschema_rs.Draft202012Validator({"allOf": list(_schemas_in(DOCUMENT["paths"])), **DOCUMENT})
 
 
 def _schemas_in(told: object) -> list[object]:
@@ -85,8 +85,7 @@ async def test_a_body_is_taken_exactly_when_the_description_allows_it(
     client: Client, house: ScriptedHouse, body: dict[str, object]
 ) -> None:
     house.member = member("maintainer", "approver")
-    described = document(TABLE)
-    schema = {"$ref": "#/components/schemas/TransitionBody", "components": described["components"]}
+    schema = {"$ref": "#/components/schemas/TransitionBody", "components": DOCUMENT["components"]}
     allowed = jsonschema_rs.Draft202012Validator(schema).is_valid(body)
     reply = await client.ask("POST", "/api/v1/cameras/cam1/transitions", body=body)
     assert (reply.status == 202) is allowed, reply
@@ -95,7 +94,7 @@ async def test_a_body_is_taken_exactly_when_the_description_allows_it(
 
 
 def test_what_a_trigger_needs_is_said_once_and_judged_so() -> None:
-    needs = document(TABLE)["components"]["schemas"]["TransitionBody"]["anyOf"]
+    needs = DOCUMENT["components"]["schemas"]["TransitionBody"]["anyOf"]
     full = {"reason": "aim", "duration_s": 1, "resume": "s"}
     for need in needs:
         body = {name: full[name] for name in need["required"] if name != "trigger"}
@@ -106,5 +105,5 @@ def test_what_a_trigger_needs_is_said_once_and_judged_so() -> None:
 async def test_it_is_served_as_it_is_made(client: Client) -> None:
     reply = await client.get("/api/v1/openapi.json")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    assert reply.json == document(TABLE)
+    assert reply.json == DOCUMENT
     assert (await client.get("/api/v1/openapi.json?x=1")).code == "invalid-query"
