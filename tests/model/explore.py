@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from tests.model.invariants import broken, broken_at_rest, change
 from tests.model.remembered import remembered_judgements
-from tests.model.shape import Shape, shape
+from tests.model.shape import Shape, found_by_a_start, shape
 from tests.model.two_lanes import TwoLanes
 from tests.model.world import STEPS, Step
 
@@ -90,6 +90,7 @@ class Search:
         self._index: dict[Shape, int] = {}
         self._on_the_way: set[Shape] = set()
         self._leads_to: dict[Shape, int] = {}
+        self._starts_at: dict[Shape, int] = {}
         self._ring: deque[int] = deque()
 
     def run(self) -> Graph:
@@ -109,6 +110,10 @@ class Search:
         return self.graph
 
     def _take(self, at: int, world: TwoLanes, name: str, step: Step) -> None:
+        found = self._start(name, world)
+        if found is not None and found in self._starts_at:
+            self.graph.edges.append((at, name, self._starts_at[found]))
+            return
         line = Line(name)
         after = self._does(at, world, name, step, line)
         moves = 0
@@ -116,11 +121,11 @@ class Search:
         target = -1
         while not after.is_settled:
             if self._noticed is None and self.alphabet.between:
-                found = shape(after)
-                target = self._leads_to.get(found, -1)
+                way = shape(after)
+                target = self._leads_to.get(way, -1)
                 if target >= 0:
                     break
-                passed.append(found)
+                passed.append(way)
             for between in self.alphabet.between:
                 other = STEPS[between]
                 if other.can(after) and (self._noticed is None or after.write is not None):
@@ -133,20 +138,35 @@ class Search:
             self._require(broken_at_rest(after), at, line)
             target = self._add(after, at, line)
         self._leads_to.update(dict.fromkeys(passed, target))
+        if found is not None:
+            self._starts_at[found] = target
         self.graph.edges.append((at, name, target))
 
+    def _start(self, name: str, world: TwoLanes) -> Shape | None:
+        """What a start finds, where the step is one and nobody wants to notice each."""
+        return found_by_a_start(world, name) if "starts" in name and self._noticed is None else None
+
     def _between(self, at: int, world: TwoLanes, name: str, between: str, step: Step, moves: int) -> None:
+        found = self._start(between, world)
+        if found is not None and found in self._starts_at:
+            return
+        target = self._interrupted(at, world, name, between, step, moves)
+        if found is not None and target >= 0:
+            self._starts_at[found] = target
+
+    def _interrupted(self, at: int, world: TwoLanes, name: str, between: str, step: Step, moves: int) -> int:
+        """Where that leads; -1 when it was led there before."""
         write = world.write
         line = Line(name, between, moves, write.sealed[-1].event.name if write else "")
         after = self._does(at, world, between, step, line)
         while not after.is_settled:
-            found = shape(after)
-            if found in self._on_the_way:
-                return
-            self._on_the_way.add(found)
+            passed = shape(after)
+            if passed in self._on_the_way:
+                return -1
+            self._on_the_way.add(passed)
             after = self._move(at, after, line)
         self._require(broken_at_rest(after), at, line)
-        self._add(after, at, line)
+        return self._add(after, at, line)
 
     def _does(self, at: int, world: TwoLanes, name: str, step: Step, line: Line) -> TwoLanes:
         after = world.copied()

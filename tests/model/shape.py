@@ -138,3 +138,10 @@ def _moving(world: TwoLanes) -> Shape:
             world.holds(write.fence or 0),
         ),
     )
+
+
+def found_by_a_start(world: TwoLanes, how: str) -> Shape:
+    """What a start after a kill of that kind goes on from, and nothing else: the rest died."""
+    under_way = _names(world.under_way) if "is there" in how else ()
+    left = _behind(world, world.log), _names(world.box), under_way
+    return (how, left, _weather(world), world.box_takes, world.spawns)
