@@ -32,7 +32,9 @@ PATIENT = {'max_age = "3s"': 'max_age = "30s"'}
 LIMIT_S = 30.0
 LOOK_AGAIN_S = 0.05
 LOOKS = 10
-COUNTED = ("descriptors", "threads", "processes", "segment_files")
+COUNTED = ("descriptors", "processes", "segment_files")
+POOL_THREADS = 4 + (os.cpu_count() or 1)
+"""What asyncio's pool for blocking calls may grow to, a thread at a time when it is first needed."""
 SOURCE = 'source = "lavfi:testsrc2=size=64x64:rate=12"'
 """A picture as small as ffmpeg draws it by itself: what is measured is the daemon."""
 WINDOW = '[[windows]]\nname = "always"\ncameras = [{}]\ncron = "* * * * *"\nduration = "2m"\n'
@@ -182,6 +184,8 @@ def add_rows(report: Report, seen: list[Held], taken_s: float, lost: int) -> Non
             Aim("p50", 0),
         )
     )
+    threads = Samples("volet", "threads", (float(last.threads - first.threads),))
+    report.add(Row("threads gained", threads, None, Aim("p50", POOL_THREADS)))
 
 
 def _slope(seen: list[Held]) -> float:

@@ -29,6 +29,13 @@ def rows_of(database: Path, after: int, camera: str = "cam1") -> list[Event]:
     return [event for event in events if event.get("name") != "lane_changed"]
 
 
+def newest_of(database: Path) -> int:
+    """The last sequence number in the log's file; a follower hears of it later."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=LIMIT_S) as log:
+        newest: int = log.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+    return newest
+
+
 class StoryGateway(Gateway):
     """On loopback. `memory` is how much must be free."""
 

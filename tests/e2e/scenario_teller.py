@@ -17,6 +17,7 @@ from tests.e2e.scenario_gateways import (
     TOO_MUCH,
     StoryGateway,
     StoryTunnel,
+    newest_of,
     rows_of,
 )
 from tests.e2e.viewer import Viewer
@@ -50,8 +51,7 @@ class Teller:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._after = gateway.last_seq()
-        self._seen = 0
+        self._after = newest_of(gateway.database)
         self._watch = ""
         self._viewer: Viewer | None = None
         self._does: dict[str, Callable[[], object]] = {
@@ -86,7 +86,6 @@ class Teller:
             # Time that passes while the log writes a viewer down is time that passes.
             assert line.between in TICKS, line
         self._comes_to(line, leads)
-        self._seen = len(self._rows())
 
     def _comes_to(self, line: Line, leads: str) -> None:
         place, _, gate = leads.partition(", ")
@@ -98,7 +97,7 @@ class Teller:
         if line.step in TICKS and place == "disabled.ready":
             self._wait_could_open(until)
         if line.step in TICKS and place.endswith("reconnecting"):
-            self._wait_new("worker_started", until)
+            self._wait_retried(until)
 
     def _is_at(self, place: str, is_open: bool) -> bool:
         rows = [row for row in self._rows() if row["type"] == "transition"]
@@ -127,10 +126,14 @@ class Teller:
             self._gateway.lane.say("present 0")
             time.sleep(LOOK_AGAIN_S)
 
-    def _wait_new(self, name: str, until: float) -> None:
-        while not any(name_of(row) == name for row in self._rows()[self._seen :]):
-            assert time.monotonic() < until, f"no {name}"
+    def _wait_retried(self, until: float) -> None:
+        """Until another worker has been started in the place of the one that ended."""
+        while self._lives()[-1] != "worker_started":
+            assert time.monotonic() < until, f"no worker is started again: {self._lives()}"
             time.sleep(LOOK_AGAIN_S)
+
+    def _lives(self) -> list[str]:
+        return [name for name in map(name_of, self._rows()) if name in ("worker_started", "worker_exited")]
 
     def _asks(self) -> None:
         """The camera shows nothing before the story says so."""

@@ -36,6 +36,7 @@ class Publisher:
         self.commands = 0
         self._unacknowledged, self._message_id, self._pings = 0, 1, 0
         self._sock = socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S)
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._incoming: IO[bytes] = self._sock.makefile("rb")
         self._outgoing = bytearray()
         self._send(0x10, _text("MQTT") + b"\x05\x02\x00\x00\x00" + _text("garbage"))
@@ -95,6 +96,8 @@ class Publisher:
         self._pings += 1
         while self._pings or self._unacknowledged or self._outgoing:
             self._sock.sendall(self._outgoing)
+            # Mosquitto sends the second answer when the first is acknowledged: at once, then.
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             self._outgoing.clear()
             self._hear(*self._packet())
 

@@ -174,12 +174,12 @@ IN_A_ROW: Mapping[str, Trick] = {
     "a closing behind Connection: close": _trick(_with(GET) + _SMUGGLED, 200, 400),
     "another protocol asked for": _trick(
         GET + OURS + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x05hello", 200, stays=True,
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x05hello", 200, 400, stays=True,
     ),
     "HTTP/2 asked for": _trick(
         GET + OURS + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
         b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
-        200, stays=True,
+        200, 400, stays=True,
     ),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from tests.e2e.gateway import Gateway
+from tests.e2e.gateway import Flow, Gateway
 
 LIMIT_S = 30.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -110,3 +110,16 @@ def reset(sock: socket.socket) -> None:
 def descriptors(gateway: Gateway) -> int:
     """How many the daemon has open."""
     return len(os.listdir(f"/proc/{gateway.daemon.pid}/fd"))
+
+
+def still_flows(gateway: Gateway, flow: Flow) -> None:
+    """The session is open and its viewer watches; one whose worker was replaced (a machine that is busy
+    elsewhere may let it stall) asks again, as a player does. A viewer who was cut has not asked to be."""
+    try:
+        flow.viewer.wait_flow(2)
+    except AssertionError:
+        if flow.viewer.ending != "end":
+            raise
+        flow.viewer = gateway.watch_again(flow)
+        flow.viewer.wait_flow(2)
+    assert gateway.state().startswith("streaming.")

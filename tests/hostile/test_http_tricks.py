@@ -11,7 +11,7 @@ from tests.e2e.conftest import MakeGateway
 from tests.e2e.gateway import Flow, Gateway
 from tests.e2e.incident import log_is_whole
 from tests.hostile import http_tricks as tricks
-from tests.hostile.raw_client import Said, answers_on, connected, connected_locally, filled
+from tests.hostile.raw_client import Said, answers_on, connected, connected_locally, filled, still_flows
 
 pytestmark = pytest.mark.slow
 
@@ -40,8 +40,7 @@ class House:
 
     def goes_on(self) -> None:
         """Open, watched, answering, and without a word of trouble."""
-        self.flow.viewer.wait_flow()
-        assert self.gateway.state() == "streaming.live"
+        still_flows(self.gateway, self.flow)
         assert self.gateway.get("/healthz") == {"status": "ok"}
         assert [line for line in self.gateway.daemon.lines if "ERROR" in line or "Traceback" in line] == []
 
