@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 CLOSING_PATIENCE_S = 0.5
 """How long a closing's event may take before it is put into the black box as well."""
+
+EVERY_LINE = sys.maxsize
 
 CameraStates = Mapping[str, CameraState]
 
@@ -158,8 +161,9 @@ class Ledger:
             except (OSError, ValueError, BlackBoxFull) as problem:
                 log.warning("the black box did not take a closing: %s; it is kept in memory alone", problem)
 
-    async def drain(self, camera: str) -> CameraState | None:
-        """Write what waits, from where the log really stands; the state then. None: it still waits.
+    async def drain(self, camera: str, at_most: int = EVERY_LINE) -> CameraState | None:
+        """Write what waits, or its first `at_most` lines, from where the log really stands; the state then.
+        None: it still waits.
 
         What landed late is found by its id and not written twice (CONTRACT 7).
         """
@@ -167,7 +171,8 @@ class Ledger:
         self._unsure.add(camera)
         try:
             state = await self._where_the_log_stands(camera)
-            while waiting := self._pending.get(camera):
+            while at_most and (waiting := self._pending.get(camera)):
+                at_most -= 1
                 moved = rebased(self.chart, state, waiting[0])
                 await self.store.append([moved], patience_s=CLOSING_PATIENCE_S)
                 if waiting and waiting[0].id == moved.id:
@@ -176,8 +181,9 @@ class Ledger:
         except LogError as problem:
             self._complain(problem)
             return None
-        self._unsure.discard(camera)
         await self._clear_box()
+        # At the very end, so that who asks next finds the state that the caller is about to take.
+        self._unsure.discard(camera)
         return state
 
     async def _where_the_log_stands(self, camera: str) -> CameraState:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.commands import Acknowledge
-from orchestrator.core.events import Record, Sealed
+from orchestrator.core.commands import SERVICE, Acknowledge
+from orchestrator.core.events import Record, Sealed, observation
 from orchestrator.core.refusal import Refusal
 from orchestrator.runtime.blackbox import MIN_SIZE_BYTES, BlackBox
-from orchestrator.runtime.event_store import EventStore, LogUnavailable
+from orchestrator.runtime.event_store import EventStore, LogUnavailable, open_read_only, stream
 from orchestrator.runtime.ledger import SiteState, fold
 from orchestrator.runtime.restart import recover
-from tests.core.scene import CHART, CLOSE, GONE, OPEN, PLACES, story_in
+from tests.core.scene import CHART, CLOSE, GONE, OPEN, PLACES, START, story_in
 from tests.runtime.one_gateway import Gateway, gateway
 from tests.runtime.stoppable_store import locked
 
@@ -130,6 +130,27 @@ async def test_what_the_black_box_kept_is_written_first_and_in_order_and_then_it
         assert way.box.entries().lines == ()
         await way.opened()
         await way.agrees()
+
+
+async def test_what_the_black_box_kept_of_several_cameras_is_written_in_order_of_happening(
+    tmp_path: Path,
+) -> None:
+    """CONTRACT 7: across the cameras and the site's own events too."""
+    seen = ["cam2", "cam1", None, "cam2", "cam2", "cam1"]
+    boxed = [
+        Sealed(
+            observation("fault_seen", SERVICE, camera=camera, data={"fault": "vpn-down", "count": number}),
+            f"018f0000-0000-7000-8000-{number:012x}", START.after(number), CHART.digest, "sha256:config",
+        )
+        for number, camera in enumerate(seen)
+    ]  # fmt: skip
+    await _killed(tmp_path, [], boxed)
+    async with gateway(tmp_path) as way:
+        with open_read_only(way.path) as reader:
+            written = [record.event for record in stream(reader)][: len(seen)]
+        assert [event.camera for event in written] == seen
+        assert [event.data["count"] for event in written] == list(range(len(seen)))
+        assert way.box.entries().lines == ()
 
 
 async def test_what_landed_in_the_log_and_in_the_box_is_there_once(tmp_path: Path) -> None:
