@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.app.access import admit_act
+from orchestrator.app.log_reading import read_for_caller
 from orchestrator.app.names import Revealing, names_in, without_names
 from orchestrator.app.views import chained
 from orchestrator.core.events import Record
@@ -34,8 +35,8 @@ class LogViews:
         found: list[Record] = []
         position, more, limit = wanted.after, True, wanted.limit
         while len(found) <= limit and more:
-            page = await self._store.read(
-                after=position, limit=PAGE, camera=wanted.camera, session=wanted.session
+            page = await read_for_caller(
+                self._store.read(after=position, limit=PAGE, camera=wanted.camera, session=wanted.session)
             )
             more = len(page) == PAGE
             for record in page:
@@ -61,7 +62,7 @@ class LogViews:
         without names unless they are asked for."""
         own = {record.sealed.id for record in records if record.event.actor.id == caller.member.id}
         told = [record.sealed.id for record in records] if "reviewer" in caller.member.roles else list(own)
-        rows = await self._store.details(told)
+        rows = await read_for_caller(self._store.details(told))
         return {key: dict(row) if names or key in own else without_names(row) for key, row in rows.items()}
 
     async def transitions(self, camera: str, after: int, limit: int) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class LogViews:
         found: list[Record] = []
         position, more = after, True
         while len(found) <= limit and more:
-            page = await self._store.read(after=position, limit=PAGE, camera=camera)
+            page = await read_for_caller(self._store.read(after=position, limit=PAGE, camera=camera))
             more = len(page) == PAGE
             found += [record for record in page if record.event.type == "transition"]
             position = page[-1].seq if page else position
@@ -86,7 +87,7 @@ class LogViews:
     async def owner(self, session: str) -> str | None:
         """The member who asked for that session."""
         if session not in self._owners:
-            first = await self._store.read(session=session, limit=1)
+            first = await read_for_caller(self._store.read(session=session, limit=1))
             if not first or first[0].event.name != "request":
                 return None
             self._owners[session] = first[0].event.actor.id
@@ -100,7 +101,7 @@ class LogViews:
         found: list[Record] = []
         position, more = after, True
         while len(found) <= limit and more:
-            page = await self._store.read(after=position, limit=PAGE, requests_only=True)
+            page = await read_for_caller(self._store.read(after=position, limit=PAGE, requests_only=True))
             more = len(page) == PAGE
             for record in page:
                 position = record.seq
@@ -125,7 +126,9 @@ class LogViews:
         await self.admit(caller, session)
         if names:
             admit_act(caller, "reveal")
-            await self._revealing.look(caller, await self._store.read(session=session, limit=SESSION_EVENTS))
+            await self._revealing.look(
+                caller, await read_for_caller(self._store.read(session=session, limit=SESSION_EVENTS))
+            )
         view = await self._told(session, names)
         assert view is not None
         return view
@@ -135,8 +138,8 @@ class LogViews:
         return await self._told(session, names=False)
 
     async def _told(self, session: str, names: bool) -> dict[str, Any] | None:
-        records = await self._store.read(session=session, limit=SESSION_EVENTS)
-        rows = await self._store.details([record.sealed.id for record in records])
+        records = await read_for_caller(self._store.read(session=session, limit=SESSION_EVENTS))
+        rows = await read_for_caller(self._store.details([record.sealed.id for record in records]))
         view = session_view(records, rows)
         return view | {"names": names_in(records, rows)} if view and names else view
 
@@ -148,7 +151,7 @@ class LogViews:
         last = self._store.last
         position = after if after is not None else (last.seq if last else 0)
         while True:
-            page = await self._store.read(after=position, limit=PAGE)
+            page = await read_for_caller(self._store.read(after=position, limit=PAGE))
             for record in page:
                 position = record.seq
                 if await self.readable(record, caller):

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.app.log_reading import read_for_caller
 from orchestrator.app.views import answered
 from orchestrator.core.canonical import canonical
 from orchestrator.core.chain import digest
@@ -117,7 +118,8 @@ class Repeats:
         if known.answer is not None:
             return known.answer
         assert known.seq is not None
-        records = await self._store.read(after=known.seq - 1, limit=1 + CUT_AT_ONCE, camera=camera)
+        wanted = self._store.read(after=known.seq - 1, limit=1 + CUT_AT_ONCE, camera=camera)
+        records = await read_for_caller(wanted)
         return Answer(202, answered(_with_its_cut_viewers(records)))
 
     def _shelf(self, actor: Actor, camera: str) -> OrderedDict[str, Kept]:

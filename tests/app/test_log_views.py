@@ -19,6 +19,7 @@ from orchestrator.edges.http.ports import Caller, EventQuery
 from orchestrator.runtime.event_store import EventStore
 from orchestrator.runtime.event_store.errors import LogUnavailable
 from orchestrator.runtime.ledger import SiteState, fold
+from tests.runtime.log_parts import unguarded
 
 SESSION = uuid7(1, bytes(10))
 ASKED = transition(
@@ -149,3 +150,21 @@ async def test_no_name_is_shown_while_the_log_cannot_say_who_looked(log: Log) ->
 async def test_nobody_has_looked_where_there_was_nothing(log: Log) -> None:
     assert (await log.views.events(REVIEWER, EventQuery(2, 10, names=True)))["items"] == []
     assert not await log.looks()
+
+
+CHANGED = "UPDATE events SET canonical = CAST(canonical || ' ' AS BLOB) WHERE seq = 2"
+
+
+async def test_a_log_that_was_changed_is_told_as_that_and_from_where_on(log: Log, tmp_path: Path) -> None:
+    with unguarded(tmp_path / "events.db") as outside:
+        outside.execute(CHANGED)
+    for asked in (
+        log.details(REVIEWER),
+        log.views.transitions("cam1", 0, 10),
+        log.views.session(SESSION, REVIEWER, names=False),
+        log.views.sessions(REVIEWER, 0, 10, names=False),
+        anext(log.views.follow(REVIEWER, 1)),
+    ):
+        with pytest.raises(Refusal, match=r"event 2: .*volet log verify") as refused:
+            await asked
+        assert refused.value.code == "log-unreadable"

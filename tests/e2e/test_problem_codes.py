@@ -12,8 +12,10 @@ import pytest
 from orchestrator.edges.http.problems import PROBLEMS
 from tests.e2e.client import Answer
 from tests.e2e.configuration import COLLEAGUE, NOBODY, OTHER_MAINTAINER, VIEWER, put
+from tests.e2e.conftest import MakeGateway
 from tests.e2e.description import Description
 from tests.e2e.gateway import Gateway
+from tests.runtime.log_parts import unguarded
 
 pytestmark = pytest.mark.slow
 
@@ -41,9 +43,9 @@ def codes_of_the_contract() -> dict[str, int]:
 
 
 def test_the_table_of_problems_is_the_contracts() -> None:
-    """CONTRACT 8; besides it HTTP's own."""
+    """CONTRACT 8; besides it a log that cannot be read, and HTTP's own."""
     told = {code: problem.status for code, problem in PROBLEMS.items()}
-    for code in ("bad-request", "too-slow", "internal"):
+    for code in ("log-unreadable", "bad-request", "too-slow", "internal"):
         del told[code]
     assert told == codes_of_the_contract()
 
@@ -205,3 +207,14 @@ def test_the_problems_of_an_end_are_told_by_their_code(gateway: Gateway) -> None
 def test_every_code_of_the_contract_has_a_row() -> None:
     rows = {*AT_THE_DOOR, *BROUGHT_ABOUT, "cooling-down", "closed-meanwhile"}
     assert rows == set(codes_of_the_contract())
+
+
+def test_a_log_that_was_changed_is_told_as_that_and_not_as_our_failure(make_gateway: MakeGateway) -> None:
+    gateway = make_gateway()
+    gateway.start()
+    description = Description(gateway.get("/api/v1/openapi.json"))
+    with unguarded(gateway.database) as outside:
+        outside.execute("UPDATE events SET canonical = CAST(canonical || ' ' AS BLOB) WHERE seq = 1")
+    answer = gateway.ask("GET", "/api/v1/events")
+    told(description, answer, "log-unreadable")
+    assert answer.body["detail"].startswith("event 1: ")

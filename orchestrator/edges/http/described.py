@@ -156,7 +156,7 @@ DESCRIBED: Mapping[tuple[str, str], Route] = {
         "The camera's transitions",
         {200: Reply("A page of them", shown.Page[shown.Transition], lines=True)},
         query=PAGED,
-        problems=("slow-down",),
+        problems=("slow-down", "log-unreadable"),
     ),
     ("POST", "/api/v1/cameras/{camera}/transitions"): Route(
         "transition",
@@ -183,6 +183,7 @@ DESCRIBED: Mapping[tuple[str, str], Route] = {
             "idempotency-mismatch",
             "slow-down",
             "log-unwritable",
+            "log-unreadable",
         ),
     ),
     ("POST", "/api/v1/cameras/{camera}/watches"): Route(
@@ -240,14 +241,14 @@ DESCRIBED: Mapping[tuple[str, str], Route] = {
         "Sessions, newest last: a reviewer sees all, a maintainer their own",
         {200: Reply("A page of them", shown.Page[shown.Session], lines=True)},
         query=(*PAGED, _NAMES),
-        problems=("slow-down", "log-unwritable"),
+        problems=("slow-down", "log-unwritable", "log-unreadable"),
     ),
     ("GET", "/api/v1/sessions/{session}"): Route(
         "session",
         "One session",
         {200: Reply("The session", shown.Session)},
         query=(_NAMES,),
-        problems=("unknown-session", "role-required", "log-unwritable"),
+        problems=("unknown-session", "role-required", "log-unwritable", "log-unreadable"),
     ),
     ("GET", "/api/v1/events"): Route(
         "events",
@@ -260,7 +261,7 @@ DESCRIBED: Mapping[tuple[str, str], Route] = {
             Parameter("details", "query", {"type": "boolean", "default": False}, "With what was said"),
             _NAMES,
         ),
-        problems=("slow-down", "log-unwritable"),
+        problems=("slow-down", "log-unwritable", "log-unreadable"),
     ),
     ("GET", "/api/v1/events/stream"): Route(
         "follow",

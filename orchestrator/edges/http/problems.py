@@ -75,7 +75,8 @@ PROBLEMS: Mapping[str, Problem] = {
     "slow-down": Problem(429, "Too many requests", retry_after_s=1),
     "log-unwritable": Problem(503, "The log cannot be written", retry_after_s=1),
     "no-frame-yet": Problem(503, "No picture yet", retry_after_s=1),
-    # Not in CONTRACT 8: HTTP's own.
+    # Not in CONTRACT 8: a log that was changed or cannot be opened, and HTTP's own.
+    "log-unreadable": Problem(503, "The log cannot be read"),
     "bad-request": Problem(400, "This is not HTTP"),
     "too-slow": Problem(408, "The body took too long"),
     "internal": Problem(500, "Our fault"),
