@@ -1,13 +1,14 @@
 """What every test shares: with `VOLET_REQUIRE=all` a skipped test has failed; whole processes are slow; and
-what the negative controls showed stands at the end."""
+what the run showed stands at its end."""
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
+Figure = Callable[[str], None]
 _HERE = Path(__file__).parent
 _WHOLE_PROCESSES = (_HERE / "crash", _HERE / "e2e")
 _NO_SKIPS = os.environ.get("VOLET_REQUIRE") == "all"
@@ -53,16 +54,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Which protection was taken out, and whether its test then failed."""
-    outcomes = {
-        report.nodeid: how
-        for how in ("passed", "skipped", "failed", "error")
-        for report in terminalreporter.stats.get(how, [])
-        if report.nodeid.startswith("tests/")
-    }
-    if any(test.startswith("tests/controls/test_without") for test in outcomes):
-        from tests.controls import table
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Figure:
+    """Takes a line that is shown at the end of the run, whichever process ran the test."""
+    return lambda line: record_property("figure", line)
 
-        terminalreporter.section("negative controls")
-        terminalreporter.write_line(table.verdicts(outcomes))
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the run showed: the cuts survived, the cost of each fault, the protections taken out."""
+    from tests.tables import tables
+
+    for title, text in tables(terminalreporter.stats):
+        terminalreporter.section(title)
+        terminalreporter.write_line(text)

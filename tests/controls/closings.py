@@ -201,7 +201,7 @@ CONTROLS = (
         protection="a start writes what the black box kept before anything else",
         switch="box-not-read",
         file="orchestrator/runtime/restart.py",
-        old='        ledger.keep(sealed.event.camera or "", sealed)\n',
+        old="        ledger.keep(camera, sealed)\n",
         new="        pass\n",
         test=(
             "tests/runtime/test_restart.py::test_what_the_black_box_kept_is_written_first_and_in_"

@@ -1,4 +1,4 @@
-"""A folder in memory for each laboratory, and the table of all cuts at the end."""
+"""A folder in memory for each laboratory."""
 
 import shutil
 import tempfile
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.cutting import HEADER, PROPERTY
 from tests.e2e.conftest import incident_of as incident_of
 from tests.e2e.conftest import make_shared_gateway as make_shared_gateway
 from tests.e2e.conftest import pytest_runtest_makereport as pytest_runtest_makereport
@@ -19,11 +18,3 @@ def root() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="volet-crash-", dir="/dev/shm"))
     yield folder
     shutil.rmtree(folder)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [each for name in ("passed", "failed") for each in terminalreporter.stats.get(name, [])]
-    rows = [value for each in reports for name, value in each.user_properties if name == PROPERTY]
-    if rows:
-        terminalreporter.section("crash points")
-        terminalreporter.write_line("\n".join([HEADER, *map(str, rows)]))

@@ -1,4 +1,4 @@
-"""The gateways of a test, what they said when it failed, and the table of faults at the end."""
+"""The gateways of a test, what they said when it failed, and what each fault cost."""
 
 import json
 import sqlite3
@@ -87,21 +87,9 @@ def incident_of(record_property: Callable[[str, object], None]) -> Begin:
     return begin
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _write_fault_table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    yield
-    if fault_table.ROWS or fault_table.NOTES:
-        (tmp_path_factory.getbasetemp() / "fault-table.txt").write_text(fault_table.table() + "\n")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if fault_table.ROWS or fault_table.NOTES:
-        terminalreporter.section("what each fault cost")
-        terminalreporter.write_line(fault_table.table())
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    item.user_properties += fault_table.taken()
     report = yield
     if report.failed:
         for gateway in (g for node in item.listchain() for g in node.stash.get(GATEWAYS, [])):

@@ -1,10 +1,13 @@
 """What each fault cost: from its injection to the gate, the last byte, the worker and the proof."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 
 ROWS: list["Row"] = []
 NOTES: list[str] = []
 """What a test has to say at the end besides."""
+ROW, NOTE = "fault", "note"
+"""The properties of a test's report that carry its rows and notes to the process that prints them."""
 HEADER = (
     "fault injected",
     "trigger",
@@ -45,9 +48,18 @@ class Row:
         return tuple(f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in astuple(self))
 
 
-def table() -> str:
-    """All rows so far."""
-    lines = [HEADER, *(row.cells() for row in ROWS)]
+def taken() -> list[tuple[str, object]]:
+    """The rows and notes since the last time, as properties of a report."""
+    found: list[tuple[str, object]] = [(ROW, row.cells()) for row in ROWS]
+    found += [(NOTE, note) for note in NOTES]
+    ROWS.clear()
+    NOTES.clear()
+    return found
+
+
+def table(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+    """Those rows below `HEADER`, and the notes."""
+    lines = [HEADER, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(HEADER))]
     text = [
         "  ".join(
@@ -55,4 +67,4 @@ def table() -> str:
         )
         for line in lines
     ]
-    return "\n".join([*text, "", LEGEND, *NOTES])
+    return "\n".join([*text, "", LEGEND, *notes])

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.settings import file
+from tests.conftest import Figure
 from tests.hostile.broken import SEED, Broken, broken
 from tests.hostile.broken_tables import FIELDS, kind_of
 from tests.hostile.broken_text import every_cut
@@ -101,11 +102,12 @@ def test_some_broken_configurations_are_refused(folder_of: Callable[[], Path]) -
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_ten_thousand_broken_configurations_are_refused(
-    folder_of: Callable[[], Path], record_property: Callable[[str, object], None]
+    folder_of: Callable[[], Path], figure: Figure
 ) -> None:
     """F13: a path and a sentence, exit status 78, no traceback, no secret, and no more than one reads."""
-    for kind, count in refused(SEED, range(ALL), folder_of).items():
-        record_property(kind, count)
+    counts = refused(SEED, range(ALL), folder_of)
+    told = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    figure(f"{sum(counts.values())} broken configurations refused: {told}")
 
 
 @pytest.mark.slow

@@ -6,12 +6,12 @@ The core's functions are the product's own; each invariant (tests/model/invarian
 
 from __future__ import annotations
 
-import sys
 from unittest import mock
 
 import pytest
 
 from orchestrator.core.events import READY
+from tests.conftest import Figure
 from tests.core.scene import CHART
 from tests.model import lane_state
 from tests.model.explore import Graph, Search, Slice, Violated, reaches
@@ -40,7 +40,9 @@ def _stuck(graph: Graph, found: set[int]) -> list[str]:
 
 
 @pytest.mark.parametrize("alphabet", SLICES, ids=lambda each: each.name)
-def test_in_every_reachable_state_the_invariants_hold_and_a_way_leads_up_again(alphabet: Slice) -> None:
+def test_in_every_reachable_state_the_invariants_hold_and_a_way_leads_up_again(
+    alphabet: Slice, figure: Figure
+) -> None:
     """S1–S6, S10, S12, S13, S15–S18, S20–S23, S25, L1–L4."""
     graph = Search(alphabet).run()
     ready = reaches(graph, _is_ready, _can_be_done)
@@ -50,16 +52,18 @@ def test_in_every_reachable_state_the_invariants_hold_and_a_way_leads_up_again(a
     )
     assert len(streams) == len(graph.worlds), ("L3: this never streams again", _stuck(graph, streams))
     found = f"{len(graph.worlds)} states, {graph.transitions} transitions, {graph.seconds:.1f} s"
-    sys.stdout.write(f"{alphabet.name}: {found}\n")
+    figure(f"search, {alphabet.name}: {found}")
 
 
 @pytest.mark.parametrize("alphabet", PAIR_SLICES, ids=lambda each: each.name)
-def test_two_cameras_share_nothing_but_what_belongs_to_the_whole_site(alphabet: PairSlice) -> None:
+def test_two_cameras_share_nothing_but_what_belongs_to_the_whole_site(
+    alphabet: PairSlice, figure: Figure
+) -> None:
     """S14, and of each camera what holds of one: S1–S4, S10, S12, S13, S15, S16, S18, S20–S23."""
     found = PairSearch(alphabet).run()
     assert found.both_open > 0
     figures = f"{found.states} states, {found.transitions} transitions, {found.seconds:.1f} s"
-    sys.stdout.write(f"{alphabet.name}: {figures}\n")
+    figure(f"search, {alphabet.name}: {figures}")
 
 
 def test_a_lane_that_reaches_the_other_camera_is_found() -> None:
@@ -87,8 +91,10 @@ def test_the_slices_hold_every_step_and_every_place_is_reached() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_mistake_in_the_core_or_a_lane_is_found_by_the_invariant_it_breaks(mutant: Mutant) -> None:
+def test_a_mistake_in_the_core_or_a_lane_is_found_by_the_invariant_it_breaks(
+    mutant: Mutant, figure: Figure
+) -> None:
     with mutant.loose(), pytest.raises(Violated) as found:
         Search(BY_NAME[mutant.slice]).run()
     assert found.value.invariant.startswith(mutant.caught_by), found.value
-    sys.stdout.write(f"{mutant.name}: {found.value.invariant}\n")
+    figure(f"search, mistake `{mutant.name}`: found by {found.value.invariant}")

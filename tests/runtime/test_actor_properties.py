@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Figure
 from tests.core.scene import CHART
 from tests.runtime.walk_parts import Broken
 from tests.runtime.walk_story import Line, Told, retell, shortened, tell
@@ -65,7 +66,7 @@ async def test_on_a_short_walk_the_fold_of_the_log_is_the_live_state_after_every
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("part", range(5))
 async def test_on_long_walks_the_fold_of_the_log_is_the_live_state_after_every_line(
-    folder: Path, part: int
+    folder: Path, part: int, figure: Figure
 ) -> None:
     """S1–S4, S6, S10, S12–S16, S18, S20–S22, L3. Every trigger of the statechart is pulled on the way."""
     first = int(os.environ.get(SEED, "0")) or random.SystemRandom().randrange(1, 2**32)
@@ -76,8 +77,9 @@ async def test_on_long_walks_the_fold_of_the_log_is_the_live_state_after_every_l
         events.update(told.events)
         lines, kills = lines + len(told.lines), kills + told.kills
         interrupted += told.interrupted
-    sys.stdout.write(
-        f"{WALKS} walks, {lines} lines, {kills} kills, {interrupted} times something came between: {events}\n"
+    figure(
+        f"{WALKS} walks from {SEED}={first}: {lines} lines, {kills} kills, "
+        f"{interrupted} times something came between, {events.total()} events"
     )
     pulled = {move.trigger for move in CHART.moves}
     assert pulled - set(events) == set(), "the walk has become too narrow"
