@@ -40,7 +40,11 @@ def connected(gateway: Gateway, source: str, *, receive_bytes: int | None = None
     if receive_bytes is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     sock.bind((source, 0))
-    sock.connect((gateway.address, gateway.port))
+    try:
+        sock.connect((gateway.address, gateway.port))
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 

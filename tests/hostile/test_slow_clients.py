@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -103,7 +103,9 @@ def test_connections_that_ask_for_nothing_keep_nobody_out(house: House, held: Ex
     before_kib = resident_kib(house.gateway)
     for source in STRANGERS:
         for _ in range(MAX_CONNECTIONS_A_PEER + 50):
-            held.enter_context(connected(house.gateway, source))
+            # One too many may be cut before its own `connect` has come back.
+            with suppress(ConnectionResetError):
+                held.enter_context(connected(house.gateway, source))
         house.is_unaffected()
     assert descriptors(house.gateway) <= house.base + MAX_CONNECTIONS + 10
     for _ in range(20):
