@@ -26,6 +26,7 @@ CLOSING_PATIENCE_S = 0.5
 """How long a closing's event may take before it is put into the black box as well."""
 
 EVERY_LINE = sys.maxsize
+"""More than ever wait: the black box is far smaller."""
 
 CameraStates = Mapping[str, CameraState]
 
@@ -203,10 +204,6 @@ class Ledger:
                     await asyncio.to_thread(self.box.clear)
                 except OSError as problem:
                     log.warning("the black box could not be cleared: %s", problem)
-
-    def waiting(self) -> list[str]:
-        """The cameras ("" for the site) of which something waits for the log."""
-        return [camera for camera, sealed in self._pending.items() if sealed]
 
     def keep(self, camera: str, sealed: Sealed) -> None:
         """A line found in the black box at start: it goes into the log before anything else (L4)."""

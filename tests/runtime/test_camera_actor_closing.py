@@ -16,7 +16,7 @@ from orchestrator.core.commands import Extend, Join
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.worker import FailureClass
 from orchestrator.runtime import camera_actor, site, worker_keeper
-from orchestrator.runtime.gate import Gate
+from orchestrator.runtime.gate import Gate, Purged
 from tests.runtime.one_gateway import CLOSE, gateway
 from tests.runtime.stoppable_store import LIMIT_S, Hang, locked
 
@@ -74,6 +74,28 @@ async def test_closing_from_another_thread_shuts_while_the_loop_stands_still(tmp
         await way.at("disabled.ready")
         assert seen == [(False, True)]
         assert worker.told_by[0] == "somebody"
+        await way.agrees()
+
+
+async def test_closed_counts_the_viewers_whom_a_thread_cut_that_another_overtook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CONTRACT 7 `viewers_cut`: the one met them at the gate, the other took the session."""
+    shut = Gate.shut
+    async with gateway(tmp_path) as way:
+        await way.opened()
+
+        def overtaken(gate: Gate) -> Purged:
+            monkeypatch.setattr(Gate, "shut", shut)
+            shut(gate)
+            assert way.actor.close(CLOSE) is not None
+            return Purged(("w-1",), 7)
+
+        monkeypatch.setattr(Gate, "shut", overtaken)
+        assert way.actor.close(CLOSE) is None
+        await way.at("disabled.ready")
+        closed = way.data("closed")
+        assert (closed["viewers_cut"], closed["unsent_bytes_discarded"]) == (1, 7)
         await way.agrees()
 
 
