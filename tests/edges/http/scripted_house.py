@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from orchestrator.core.policy import Member, Role
@@ -74,12 +74,14 @@ class ScriptedWatch:
 
 
 class ScriptedHouse:
-    """Knows one member, at 127.0.0.1. `refusals` makes a method refuse: `{"transition": Refusal(…)}`."""
+    """Knows one member, at 127.0.0.1. `refusals` makes a method refuse: `{"transition": Refusal(…)}`;
+    `upon` says what happens in the house when a method is asked, before it answers."""
 
     def __init__(self, *roles: Role) -> None:
         self.names: set[str] = set()
         self.member: Member | None = member(*roles)
         self.refusals: dict[str, Exception] = {}
+        self.upon: dict[str, Callable[[], None]] = {}
         self.denials: list[tuple[str, str]] = []
         self.wishes: list[tuple[str, Caller | None, TransitionWish]] = []
         self.left: list[str] = []
@@ -112,6 +114,8 @@ class ScriptedHouse:
 
     def _script(self, method: str, **asked: Any) -> None:
         self.asked.append((method, asked))
+        if method in self.upon:
+            self.upon[method]()
         if method in self.refusals:
             raise self.refusals[method]
 

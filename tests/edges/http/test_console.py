@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -150,12 +151,8 @@ async def test_a_person_asks_sees_the_checks_and_then_the_picture(
     assert await page.run("return document.querySelector('video').videoWidth") == 320
     before = await page.run("return document.querySelector('video').currentTime")
     await page.until(PLAYING.format(before + 1))
-    assert await page.run("return document.querySelector('.left-time').textContent") in (
-        "10:00",
-        "9:59",
-        "9:58",
-        "9:57",
-    )
+    left = await page.run("return document.querySelector('.left-time').textContent")
+    assert left == "10:00" or re.fullmatch(r"9:[0-5]\d", left), left
     assert await page.messages() == []
 
 

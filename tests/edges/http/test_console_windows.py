@@ -52,7 +52,8 @@ def stretch(of: dict[str, Any]) -> dict[str, Any]:
 
 
 def stand(house: ScriptedHouse, *windows: dict[str, Any]) -> None:
-    """These windows stand, none of them touching another."""
+    """These windows stand, none of them touching another. The page may ask for them at any time: what a
+    click brings about is put in `house.upon`."""
     house.listed, house.coming = list(windows), [stretch(one) for one in windows]
 
 
@@ -140,8 +141,8 @@ async def test_a_maintainer_proposes_from_now_on(
     browser: Browser, client: Client, house: ScriptedHouse
 ) -> None:
     house.added = {"id": WINDOW, "state": "proposed"}
+    house.upon["add_window"] = lambda: stand(house, window(NARROW, state="proposed"))
     await opened(browser, client)
-    stand(house, window(NARROW, state="proposed"))
     before = datetime.now(UTC)
     await fill(browser, reason="  aim after the storm ", lasts="120")
     assert (await browser.until(SAID)).startswith("Proposed")
@@ -203,7 +204,7 @@ async def test_an_approver_approves_and_the_focus_stays_in_the_section(
     await opened(browser, client)
     await browser.until("document.querySelector('.window .approve')?.checkVisibility()")
     await browser.run("document.querySelector('.window .approve').focus()")
-    stand(house, window(NARROW, approved_by=["m-5f0c"]))
+    house.upon["approve_window"] = lambda: stand(house, window(NARROW, approved_by=["m-5f0c"]))
     await click(browser, "Approve")
     await browser.until("document.querySelector('.stretch .chip').textContent === 'In force now'")
     assert house.window_calls == [("approve", WINDOW)]
@@ -251,17 +252,18 @@ async def test_cancelling_says_first_that_a_session_closes_and_what_was_refused_
     await browser.until(f"{PROBLEM} === 'The window was cancelled.'")
     house.refusals.clear()
     house.refusals["admit_window"] = Refusal("unknown-window", "there is no window like that for you")
-    running, house.coming = house.coming, []
+    house.upon["admit_window"] = house.coming.clear
     await click(browser, "Cancel the window")
     await browser.until(
         "document.querySelector('#windows-problem').textContent.startsWith('There is no window')"
     )
     house.refusals.clear()
-    house.coming = running
+    house.upon.clear()
+    stand(house, window(NARROW))
     await heard_of_a_window(house)
     await browser.until("document.querySelector('.window .cancel')?.checkVisibility()")
     await click(browser, "Cancel")
-    stand(house)
+    house.upon["cancel_window"] = lambda: stand(house)
     await click(browser, "Cancel the window")
     assert "The log has not taken it yet" in await browser.until(SAID)
     await browser.until("document.querySelector('#no-windows').checkVisibility()")
