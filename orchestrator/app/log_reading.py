@@ -16,5 +16,5 @@ async def read_for_caller(reading: Awaitable[Found]) -> Found:
     try:
         return await reading
     except LogError as problem:
-        detail = f"{problem}. Run `volet log verify` on the gateway: it says what still holds."
+        detail = f"{problem}. Run `volet verify --log URL` on the gateway: it says what still holds."
         raise Refusal("log-unreadable", detail) from None

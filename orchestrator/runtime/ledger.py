@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -24,9 +23,6 @@ log = logging.getLogger(__name__)
 
 CLOSING_PATIENCE_S = 0.5
 """How long a closing's event may take before it is put into the black box as well."""
-
-EVERY_LINE = sys.maxsize
-"""More than ever wait: the black box is far smaller."""
 
 CameraStates = Mapping[str, CameraState]
 
@@ -101,8 +97,10 @@ class Ledger:
     patience_s: Callable[[], float]
     trouble: Callable[[str, str], None]
     """Told at once when an append fails: the code and a sentence."""
-    _pending: dict[str, list[Sealed]] = field(default_factory=dict)
+    _waiting: list[tuple[str, Sealed]] = field(default_factory=list)
+    """What the log has not taken, with the lane it belongs to, in order of happening across all of them."""
     _unsure: set[str] = field(default_factory=set)
+    """The lanes that must hear where the log stands before anything of theirs opens."""
     _boxed: bool = False
     _boxing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -135,12 +133,15 @@ class Ledger:
 
     def is_pending(self, camera: str) -> bool:
         """Whether something of this camera is not in the log yet; until then nothing of it opens."""
-        return bool(self._pending.get(camera)) or camera in self._unsure
+        return camera in self._unsure or self._waits(camera)
 
     @property
     def anything_pending(self) -> bool:
-        """Whether something of any camera waits for the log."""
-        return any(self._pending.values())
+        """Whether something of any camera waits for the log, or to hear where the log stands."""
+        return bool(self._waiting or self._unsure)
+
+    def _waits(self, camera: str) -> bool:
+        return any(owner == camera for owner, _ in self._waiting)
 
     async def append_closing(self, camera: str, sealed: Sequence[Sealed]) -> list[Record] | None:
         """Durable now (the records), or kept in memory and in the black box (None)."""
@@ -149,7 +150,8 @@ class Ledger:
                 return await self.store.append(sealed, patience_s=CLOSING_PATIENCE_S)
             except LogError as problem:
                 self._complain(problem)
-        self._pending.setdefault(camera, []).extend(sealed)
+        for one in sealed:
+            self._wait(camera, one)
         await self._put_into_box(sealed)
         return None
 
@@ -162,23 +164,18 @@ class Ledger:
             except (OSError, ValueError, BlackBoxFull) as problem:
                 log.warning("the black box did not take a closing: %s; it is kept in memory alone", problem)
 
-    async def drain(self, camera: str, at_most: int = EVERY_LINE) -> CameraState | None:
-        """Write what waits, or its first `at_most` lines, from where the log really stands; the state then.
-        None: it still waits.
+    async def drain(self, camera: str) -> CameraState | None:
+        """Write what waits, from where the log really stands, and what happened before it to others; the
+        state of this camera then. None: it still waits.
 
         What landed late is found by its id and not written twice (CONTRACT 7).
         """
         # Until the log has said where it stands behind the last of it: it may fall silent in between.
         self._unsure.add(camera)
         try:
+            while self._waits(camera):
+                await self._write_first()
             state = await self._where_the_log_stands(camera)
-            while at_most and (waiting := self._pending.get(camera)):
-                at_most -= 1
-                moved = rebased(self.chart, state, waiting[0])
-                await self.store.append([moved], patience_s=CLOSING_PATIENCE_S)
-                if waiting and waiting[0].id == moved.id:
-                    waiting.pop(0)
-                state = await self._where_the_log_stands(camera)
         except LogError as problem:
             self._complain(problem)
             return None
@@ -186,6 +183,15 @@ class Ledger:
         # At the very end, so that who asks next finds the state that the caller is about to take.
         self._unsure.discard(camera)
         return state
+
+    async def _write_first(self) -> None:
+        """The log takes what happened first of all that waits. Two lanes may be at the same line: the log
+        knows its id."""
+        owner, sealed = self._waiting[0]
+        self._unsure.add(owner)
+        moved = rebased(self.chart, await self._where_the_log_stands(owner), sealed)
+        await self.store.append([moved], patience_s=CLOSING_PATIENCE_S)
+        self._waiting = [line for line in self._waiting if line[1].id != sealed.id]
 
     async def _where_the_log_stands(self, camera: str) -> CameraState:
         try:
@@ -198,7 +204,7 @@ class Ledger:
 
     async def _clear_box(self) -> None:
         async with self._boxing:
-            if self._boxed and not self.anything_pending:
+            if self._boxed and not self._waiting:
                 self._boxed = False
                 try:
                     await asyncio.to_thread(self.box.clear)
@@ -208,4 +214,14 @@ class Ledger:
     def keep(self, camera: str, sealed: Sealed) -> None:
         """A line found in the black box at start: it goes into the log before anything else (L4)."""
         self._boxed = True
-        self._pending.setdefault(camera, []).append(sealed)
+        self._wait(camera, sealed)
+
+    def _wait(self, camera: str, sealed: Sealed) -> None:
+        """Put it behind all that happened no later in the same boot; clocks of two boots do not compare."""
+        at, place = sealed.at, len(self._waiting)
+        while place:
+            owner, before = self._waiting[place - 1]
+            if owner == camera or before.at.boot != at.boot or before.at.boottime_us <= at.boottime_us:
+                break
+            place -= 1
+        self._waiting.insert(place, (camera, sealed))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import groupby
 
 from orchestrator.core.camera import moves_of_closing, moves_of_gone
 from orchestrator.core.camera_state import CameraState
@@ -29,9 +28,8 @@ async def recover(
     lines = [(sealed.event.camera or "", sealed) for sealed in boxed]
     for camera, sealed in lines:
         ledger.keep(camera, sealed)
-    # In order of happening across the cameras too, as the box holds them (CONTRACT 7).
-    for camera, run in groupby(camera for camera, _ in lines):
-        if await ledger.drain(camera, at_most=len(list(run))) is None:
+    for camera in dict.fromkeys(camera for camera, _ in lines):
+        if await ledger.drain(camera) is None:
             raise LogUnavailable("the log does not take the closings that the black box kept; see `doctor`")
     states = dict((await ledger.store.state()).cameras)
     for camera, state in states.items():

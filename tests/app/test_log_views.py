@@ -165,6 +165,6 @@ async def test_a_log_that_was_changed_is_told_as_that_and_from_where_on(log: Log
         log.views.sessions(REVIEWER, 0, 10, names=False),
         anext(log.views.follow(REVIEWER, 1)),
     ):
-        with pytest.raises(Refusal, match=r"event 2: .*volet log verify") as refused:
+        with pytest.raises(Refusal, match=r"event 2: .*volet verify --log") as refused:
             await asked
         assert refused.value.code == "log-unreadable"

@@ -1,7 +1,9 @@
 """What is typed: help, version, words that are not built yet, and exit status 2 for what is not right."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,19 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
 def test_every_command_has_help_of_its_own(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     assert f"usage: volet {verb}" in capsys.readouterr().out
+
+
+def test_every_command_that_a_sentence_of_ours_tells_somebody_to_type_is_there() -> None:
+    root = Path(__file__).parents[2]
+    texts = [*(root / "orchestrator").rglob("*.[jp][sy]"), *(root / "ops").glob("*.md"), root / "README.md"]
+    typed = {
+        (path.name, command)
+        for path in texts
+        for command in re.findall(r"`volet ([^`\n]+)`", path.read_text())
+    }
+    assert len(typed) > 20
+    known = {*VERBS, *PLANNED, "COMMAND", "--help", "--version"}
+    assert {(where, what) for where, what in typed if what.split()[0] not in known} == set()
 
 
 @pytest.mark.parametrize("word", sorted(PLANNED))

@@ -32,13 +32,13 @@ CONTROLS = (
             "                return await self.store.append(sealed, patience_s=CLOSING_PATIENCE_S)\n"
             "            except LogError as problem:\n"
             "                self._complain(problem)\n"
-            "        self"
+            "        for"
         ),
         new=(
             "                return await self.store.append(sealed, patience_s=3600.0)\n"
             "            except LogError as problem:\n"
             "                self._complain(problem)\n"
-            "        self"
+            "        for"
         ),
         test=(
             "tests/runtime/test_ends_by_itself.py::test_a_closing_waits_half_a_second_for_a_log_"
@@ -104,16 +104,38 @@ CONTROLS = (
         protection="what waits is written in the order of happening",
         switch="last-closing-first",
         file="orchestrator/runtime/ledger.py",
-        old="                moved = rebased(self.chart, state, waiting[0])\n",
-        new=(
-            "                waiting.sort(key=lambda one: one.id, reverse=True)\n"
-            "                moved = rebased(self.chart, state, waiting[0])\n"
-        ),
+        old="        owner, sealed = self._waiting[0]\n",
+        new="        owner, sealed = self._waiting[-1]\n",
         test=(
             "tests/runtime/test_ledger.py::test_closings_are_kept_in_memory_and_in_the_box_and_"
             "written_in_order"
         ),
         says='assert await book.names() == ["request", "close", "fault_seen", "fault_seen"]',
+    ),
+    Control(
+        holds="L4",
+        protection="the order of happening is that of the whole site, whoever brought a line first",
+        switch="order-of-coming",
+        file="orchestrator/runtime/ledger.py",
+        old="        while place:\n",
+        new="        while False:\n",
+        test=(
+            "tests/runtime/test_ledger.py::test_what_waited_of_several_cameras_is_written_in_order_of_happening"
+        ),
+        says="assert [record.sealed for record in await book.store._store.read()] == lines",
+    ),
+    Control(
+        holds="S12 L4",
+        protection="a camera whose lines another has written must hear of it before it opens",
+        switch="written-unheard",
+        file="orchestrator/runtime/ledger.py",
+        old="        self._unsure.add(owner)\n",
+        new="",
+        test=(
+            "tests/runtime/test_ledger.py::test_a_camera_whose_lines_another_has_written_opens_"
+            "nothing_before_it_has_heard"
+        ),
+        says='assert (book.ledger.is_pending("cam2"), book.ledger.anything_pending) == (True, True)',
     ),
     Control(
         holds="S14",

@@ -164,6 +164,36 @@ async def test_the_box_is_cleared_only_when_nothing_of_any_camera_waits(book: Bo
     assert book.boxed() == []
 
 
+async def test_what_waited_of_several_cameras_is_written_in_order_of_happening(book: Book) -> None:
+    """CONTRACT 7; the second camera's first line came to the ledger last."""
+    lines = [
+        book.seal(_note(camera, number)) for number, camera in enumerate(("cam2", "cam1", "cam2", "cam1"))
+    ]
+    with locked(book.path):
+        for number in (1, 3, 0, 2):
+            line = lines[number]
+            assert await book.ledger.append_closing(line.event.camera or "", [line]) is None
+    assert await book.ledger.drain("cam1") is not None
+    assert [record.sealed for record in await book.store._store.read()] == lines
+    assert not book.ledger.is_pending("cam1")
+    assert book.boxed() == []
+
+
+async def test_a_camera_whose_lines_another_has_written_opens_nothing_before_it_has_heard(book: Book) -> None:
+    """S12: its lane still holds a guess of where it stands."""
+    await book.ledger.append("cam2", [book.seal(_request("cam2"))])
+    with locked(book.path):
+        await book.ledger.append_closing("cam2", [book.seal(_close("cam2", source=READY))])
+        await book.ledger.append_closing("cam1", [book.seal(_note("cam1"))])
+    assert await book.ledger.drain("cam1") is not None
+    assert (book.ledger.is_pending("cam2"), book.ledger.anything_pending) == (True, True)
+    state = await book.ledger.drain("cam2")
+    assert state is not None
+    assert state.place == READY
+    assert await book.names() == ["request", "close", "fault_seen"]
+    assert not book.ledger.anything_pending
+
+
 async def test_a_closing_that_is_being_boxed_while_another_camera_drains_stays_in_the_box(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
