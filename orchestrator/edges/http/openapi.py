@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
-from aiohttp import web
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from orchestrator import __version__
 from orchestrator.edges.http.answers import JSON, NDJSON
-from orchestrator.edges.http.bodies import Query
 from orchestrator.edges.http.described import DESCRIBED, PATH, Media, Parameter, Reply, Route, Schema
-from orchestrator.edges.http.problems import PROBLEMS, TYPE_PREFIX, encode
+from orchestrator.edges.http.description import Served
+from orchestrator.edges.http.problems import PROBLEMS, TYPE_PREFIX
 
 SCHEMAS = "#/components/schemas/"
 EVERYWHERE = ("wrong-host", "unknown-device", "own-address", "cross-site", "bad-request")
@@ -25,41 +23,6 @@ ABOUT = (
     "Every GET answers HEAD. The caller is known by the VPN alone: no passwords, cookies or tokens. "
     "Errors are RFC 9457 problems; `type` tells them apart. Times are RFC 3339 in UTC."
 )
-
-
-class Served(Protocol):
-    """A row of the route table, as far as it is described."""
-
-    @property
-    def method(self) -> str:
-        """GET, POST, PATCH or DELETE."""
-
-    @property
-    def path(self) -> str:
-        """With `{parameter}`s, which may hold a pattern of their own."""
-
-    @property
-    def act(self) -> str | None:
-        """What the caller is admitted to before the handler runs."""
-
-
-class Description:
-    """Serves the description of the table that `of` was given; made once, at the first wish for it."""
-
-    def __init__(self) -> None:
-        self._table: Sequence[Served] = ()
-        self._document: bytes | None = None
-
-    def of(self, table: Sequence[Served]) -> None:
-        """Describe this table."""
-        self._table = table
-
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        """`GET /openapi.json`."""
-        Query(request).end()
-        if self._document is None:
-            self._document = await asyncio.to_thread(lambda: encode(document(self._table)))
-        return web.Response(body=self._document, content_type=JSON)
 
 
 def document(table: Iterable[Served]) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from aiohttp.typedefs import Handler
 
 from orchestrator.edges.http.api import Api
 from orchestrator.edges.http.console_files import ConsoleFiles
+from orchestrator.edges.http.description import Description
 from orchestrator.edges.http.event_stream import EventStream
 from orchestrator.edges.http.health import Health
 from orchestrator.edges.http.identity import caller_of, member_of
 from orchestrator.edges.http.live import Live
-from orchestrator.edges.http.openapi import Description
 from orchestrator.edges.http.ports import Act, House
 from orchestrator.edges.http.windows import Windows
 
