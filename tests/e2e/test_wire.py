@@ -157,6 +157,9 @@ class Scene:
         return flow
 
     def _opened(self) -> Flow:
+        for name in PEOPLE:
+            # A machine that stood still for a second closes the listener for a moment: the proof is too old.
+            self.gateway.wait_known(name)
         session = self.gateway.open_from("laptop")
         return self._watched(session, {name: self.gateway.watch_from(name) for name in PEOPLE})
 
