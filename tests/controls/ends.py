@@ -51,7 +51,7 @@ CONTROLS = (
         test=(
             "tests/edges/worker/test_holding.py::test_a_worker_reaches_nothing_but_its_folder_and_says_so_s26"
         ),
-        says='assert 28 < found["timer"] <= 32',
+        says='assert 20 < found["timer"] <= 32',
     ),
     Control(
         holds="S6",

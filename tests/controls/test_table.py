@@ -41,6 +41,18 @@ def test_every_patch_fits_once_and_its_test_is_there(control: Control) -> None:
     assert control.says
 
 
+def test_the_line_that_a_control_lets_fail_stands_in_a_test() -> None:
+    """Some fail with a sentence of the interpreter's, or of the time limit's."""
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if "controls" not in path.parts]
+    lines = [" ".join(path.read_text().split()) for path in tests]
+    sentences = ("is not in list", "Timeout (>")
+    asserted = [row for row in CONTROLS if not any(words in row.says for words in sentences)]
+    assert len(asserted) > 100
+    assert [
+        row.switch for row in asserted if not any(" ".join(row.says.split()) in line for line in lines)
+    ] == []
+
+
 def test_the_kept_table_is_that_of_the_controls() -> None:
     """When this fails: `python -m tests.controls.table` writes it anew."""
     assert KEPT.read_text() == table.text()
