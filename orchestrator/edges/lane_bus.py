@@ -24,6 +24,9 @@ from orchestrator.edges.lane_session import V5, V311, Session
 __all__ = ["BusSettings", "Heard", "LaneBus", "Link", "anonymous_refused"]
 
 TURN_MS = 250
+"""How long the thread waits before it looks at what has a limit."""
+QUIET_TURN_MS = 1_000
+"""The same while the session is up: what comes, and what is to be sent, ends the wait."""
 CONNECT_LIMIT_US = 5_000_000
 # A broker of 3.1.1 may wait for ever for the rest of a CONNECT of MQTT 5 that it misreads.
 V5_ANSWER_LIMIT_US = 2_000_000
@@ -169,7 +172,8 @@ class LaneBus:
             poller = self._poller()
             while session.connected:
                 self._turned()
-                session.turn(poller, TURN_MS)
+                quiet = session.up_at_us is not None and self._stop_by_us is None
+                session.turn(poller, QUIET_TURN_MS if quiet else TURN_MS)
                 if self._stop_by_us is not None:
                     session.leave_when_sent(self._stop_by_us)
                 elif session.up_at_us is None and self._boottime_us() >= give_up_at_us:
