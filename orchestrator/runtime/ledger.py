@@ -151,7 +151,7 @@ class Ledger:
             except LogError as problem:
                 self._complain(problem)
         for one in sealed:
-            self._wait(camera, one)
+            self._line_up(camera, one)
         await self._put_into_box(sealed)
         return None
 
@@ -214,9 +214,9 @@ class Ledger:
     def keep(self, camera: str, sealed: Sealed) -> None:
         """A line found in the black box at start: it goes into the log before anything else (L4)."""
         self._boxed = True
-        self._wait(camera, sealed)
+        self._line_up(camera, sealed)
 
-    def _wait(self, camera: str, sealed: Sealed) -> None:
+    def _line_up(self, camera: str, sealed: Sealed) -> None:
         """Put it behind all that happened no later in the same boot; clocks of two boots do not compare."""
         at, place = sealed.at, len(self._waiting)
         while place:

@@ -20,7 +20,7 @@ def _fill_in_the_middle_of_a_closing(gateway: Gateway, disk: Path, *, proven: bo
     flow = gateway.flow()
     fill(disk)
     answer = gateway.ask_locally("POST", "/api/v1/cameras/cam1/transitions", {"trigger": "close"})
-    assert answer.body["state"] == "disabled"
+    assert (answer.status in (200, 202), answer.body["state"]) == (True, "disabled")
     # Where the disk is slow to take all of it the log's own probe, each second, sees it first.
     trigger = "close" if answer.status == 202 else "fault"
     assert trigger == "fault" or answer.body["pending"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -12,21 +12,8 @@ from orchestrator.edges.http.answers import JSON
 from orchestrator.edges.http.bodies import Query
 from orchestrator.edges.http.problems import encode
 
-
-class Served(Protocol):
-    """A row of the route table, as far as it is described."""
-
-    @property
-    def method(self) -> str:
-        """GET, POST, PATCH or DELETE."""
-
-    @property
-    def path(self) -> str:
-        """With `{parameter}`s, which may hold a pattern of their own."""
-
-    @property
-    def act(self) -> str | None:
-        """What the caller is admitted to before the handler runs."""
+if TYPE_CHECKING:
+    from orchestrator.edges.http.openapi import Served
 
 
 class Description:

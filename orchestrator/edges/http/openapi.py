@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
@@ -13,7 +13,6 @@ from pydantic.json_schema import models_json_schema
 from orchestrator import __version__
 from orchestrator.edges.http.answers import JSON, NDJSON
 from orchestrator.edges.http.described import DESCRIBED, PATH, Media, Parameter, Reply, Route, Schema
-from orchestrator.edges.http.description import Served
 from orchestrator.edges.http.problems import PROBLEMS, TYPE_PREFIX
 
 SCHEMAS = "#/components/schemas/"
@@ -23,6 +22,22 @@ ABOUT = (
     "Every GET answers HEAD. The caller is known by the VPN alone: no passwords, cookies or tokens. "
     "Errors are RFC 9457 problems; `type` tells them apart. Times are RFC 3339 in UTC."
 )
+
+
+class Served(Protocol):
+    """A row of the route table, as far as it is described."""
+
+    @property
+    def method(self) -> str:
+        """GET, POST, PATCH or DELETE."""
+
+    @property
+    def path(self) -> str:
+        """With `{parameter}`s, which may hold a pattern of their own."""
+
+    @property
+    def act(self) -> str | None:
+        """What the caller is admitted to before the handler runs."""
 
 
 def document(table: Iterable[Served]) -> dict[str, Any]:
