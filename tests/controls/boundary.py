@@ -239,4 +239,17 @@ CONTROLS = (
         test="tests/edges/http/test_door.py::test_another_sites_page_gets_nothing_from_any_path",
         says='assert (reply.status, reply.code) == (403, "cross-site")',
     ),
+    Control(
+        holds="S9",
+        protection="a picture is embedded by our own pages alone",
+        switch="any-referer",
+        file="orchestrator/edges/http/identity.py",
+        old='if request.path.startswith("/live/") else []',
+        new="if False else []",
+        test=(
+            "tests/edges/http/test_door.py"
+            "::test_a_page_that_says_where_it_is_cannot_embed_a_picture_though_it_may_link_here"
+        ),
+        says='assert (reply.status, reply.code) == (403, "cross-site"), foreign',
+    ),
 )

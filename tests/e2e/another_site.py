@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 EMBED = r"""
-const [origin, places] = arguments;
+const [origin, places, quiet] = arguments;
 const wait = (target, ...names) => new Promise((done) => {
   names.forEach((name) => target.addEventListener(name, () => done(name)));
   setTimeout(() => done("silence"), 5000);
@@ -55,7 +55,7 @@ const attempts = (url) => ({
   import: import(url).then(() => "imported", (e) => e.name),
   events: opened(new EventSource(url)),
   socket: opened(new WebSocket(url.replace("http", "ws"))),
-  sandbox: sandboxed(url),
+  sandbox: quiet ? sandboxed(url) : "",
 });
 const settled = async (tries) => Object.fromEntries(
   await Promise.all(Object.entries(tries).map(async ([name, said]) => [name, await said])));
@@ -67,7 +67,8 @@ return (async () => {
 })();
 """
 """Embeds paths of the gateway in every way there is: what the page could tell from each (`tries`), and what
-the browser's record of its requests says of their size and status (`sizes`)."""
+the browser's record of its requests says of their size and status (`sizes`). A sandbox says no more
+of where it is than a quiet page does, so that a quiet page alone makes one."""
 LEARNED = {
     "img": "error 0", "video": "error 0", "video, asking": "error 0", "audio": "error", "script": "error",
     "style": "error", "prefetch": "error", "iframe": "load null 0", "object": "error", "embed": "load null",
@@ -117,6 +118,10 @@ SENT = {"form": ["null"], "blind": ["TypeError"], "asking": ["TypeError"], "beac
 """That they were sent, and no more."""
 
 
+QUIET = "/quiet"
+"""Where the page says to nobody where it is; elsewhere browsers send its origin as `Referer`."""
+
+
 class Site(ThreadingHTTPServer):
     """One empty page, whatever is asked. `asked`: by `Host`, the headers of the last request."""
 
@@ -133,7 +138,8 @@ class _Page(BaseHTTPRequestHandler):
     server: Site
 
     def do_GET(self) -> None:
-        body = b"<!doctype html><title>Another site</title><body></body>"
+        quiet = b'<meta name="referrer" content="no-referrer">' if self.path == QUIET else b""
+        body = b"<!doctype html><title>Another site</title>" + quiet + b"<body></body>"
         self.server.asked[self.headers["Host"].partition(":")[0]] = self.headers
         self.send_response(200)
         self.send_header("Content-Type", "text/html")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 
-from tests.e2e.another_site import EMBED, LEARNED, POST, SENT, Site
+from tests.e2e.another_site import EMBED, LEARNED, POST, QUIET, SENT, Site
 from tests.e2e.client import LIMIT_S, connection_from
 from tests.e2e.configuration import MAINTAINER_PLAYER, MEMBERS
 from tests.e2e.conftest import MakeGateway
@@ -235,24 +235,37 @@ PAGES = [(EVIL, ""), ("", ""), (EVIL, NAME), (NAME, NAME)]
 a loopback address who embeds it (Sec-Fetch-Site), and a name that is reached without TLS nothing at all."""
 
 
+@pytest.mark.parametrize("place", ["/", QUIET])
 @pytest.mark.parametrize(("page", "name"), PAGES)
 async def test_a_page_that_embeds_the_gateway_learns_nothing(
-    house: House, site: Site, browser: Browser, page: str, name: str
+    house: House, site: Site, browser: Browser, page: str, name: str, place: str
 ) -> None:
-    """By everything that a page can embed: the real watch is worth as little to it as one that is guessed."""
+    """By everything that a page can embed: the real watch is worth as little to it as one that is guessed.
+
+    It is a watch of its own: responses beyond four of one watch take each other's place."""
     address, port = house.gateway.address, house.gateway.port
-    await browser.open(f"http://{page or address}:{site.port}/")
+    await browser.open(f"http://{page or address}:{site.port}{place}")
+    known = house.gateway.join(source=BROWSER)
     places = {
-        "real": house.flow.path,
-        "guessed": house.flow.path.replace(house.watch, GUESSED),
-        "playlist": house.flow.path.replace("stream.mp4", "index.m3u8"),
+        "real": known["mp4"],
+        "guessed": known["mp4"].replace(known["watch"], GUESSED),
+        "playlist": known["hls"],
         "icon": "/console/icon.svg",
     }
-    learned = await browser.run(EMBED, f"http://{name or address}:{port}", places)
-    assert learned["tries"] == dict.fromkeys(places, LEARNED)
+    learned = await browser.run(EMBED, f"http://{name or address}:{port}", places, place == QUIET)
+    expected = LEARNED if place == QUIET else LEARNED | {"sandbox": ""}
+    assert learned["tries"] == dict.fromkeys(places, expected)
     assert {tuple(sizes) for sizes in learned["sizes"]} == {(0, 0, 0)}
     assert await _framed(browser) == {"chrome-error://chromewebdata/"}
     assert ("Sec-Fetch-Site" in site.asked[page or address]) is not bool(page)
+    left = house.gateway.ask("DELETE", f"/api/v1/watches/{known['watch']}", source=BROWSER)
+    assert left.status == 204, left
+    seen = house.gateway.follower_wait(
+        lambda event: name_of(event) == "viewer_left" and event["data"]["watch"] == known["watch"],
+        house.flow.session,
+    )
+    # What a quiet page was sent over plain HTTP, the browser threw away.
+    assert seen["data"]["bytes"] == 0 or (name and place == QUIET), seen
     house.flow.viewer.wait_flow()
 
 
@@ -295,7 +308,8 @@ async def test_the_gateways_own_page_in_that_browser_reads_that_watch(house: Hou
 
 
 def test_after_all_that_the_session_is_as_its_maintainer_left_it(house: House) -> None:
-    """S9, S18: nobody was logged as a viewer by a page, nothing was opened and nothing closed."""
+    """S9, S18: nobody was logged as a viewer by a page, nothing was opened and nothing closed. The member's
+    own visits are those that the tests made."""
     gateway, viewer = house.gateway, house.flow.viewer
     camera = gateway.get("/api/v1/cameras/cam1")
     assert (camera["state"], camera["substate"], camera["viewers"]) == ("streaming", "live", 1)
@@ -303,7 +317,8 @@ def test_after_all_that_the_session_is_as_its_maintainer_left_it(house: House) -
     viewer.wait_flow()
     events = gateway.events()
     by_people = [event for event in events if event["actor"]["kind"] in ("member", "local", "bus")]
-    assert [name_of(event) for event in by_people] == ["request", "viewer_joined"], told(by_people)
+    visits = ["viewer_joined", "viewer_left"] * len(PAGES) * 2
+    assert [name_of(event) for event in by_people] == ["request", "viewer_joined", *visits], told(by_people)
     denied = {event["data"]["code"] for event in events if name_of(event) == "denied"}
     assert denied == {"wrong-host", "cross-site"}
     gateway.shut(house.flow.session)

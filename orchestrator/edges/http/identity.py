@@ -98,6 +98,10 @@ def _same_site(request: web.Request, host: str) -> None:
         request.headers.get("Sec-Fetch-Dest") != "document" or request.method != "GET"
     ):
         raise Refusal("cross-site", "Another site's page asked for this; open the console itself.")
+    # What a page that embeds a picture still says over plain HTTP, unless it takes care to be quiet.
+    referers = request.headers.getall("Referer", []) if request.path.startswith("/live/") else []
+    if any(not referer.lower().startswith(tuple(f"{each}/" for each in ours)) for referer in referers):
+        raise Refusal("cross-site", "Another site's page embeds this; open the console itself.")
 
 
 async def _refused(house: House, request: web.Request, refusal: Refusal) -> web.StreamResponse:
