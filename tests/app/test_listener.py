@@ -1,7 +1,6 @@
 """The listener goes with the interface, and does not come back with the link by itself (F25, S8)."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +13,10 @@ from orchestrator.edges.http.server import HttpEdge
 from orchestrator.edges.vpn.loopback import Loopback
 from orchestrator.runtime.board import Board, renewed
 from tests.edges.http.scripted_house import ScriptedHouse
+from tests.ports import free_port
 from tests.settings.configuration import loaded
 
 ADDRESS = "127.0.0.79"
-
-
-def free_port() -> int:
-    with socket.create_server((ADDRESS, 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Scene:

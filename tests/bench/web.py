@@ -15,7 +15,8 @@ from shutil import which
 import pytest
 
 from orchestrator.demo.lifetime import end_child_with_us
-from tests.e2e.processes import Process, free_port
+from tests.e2e.processes import Process
+from tests.ports import free_port
 
 LIMIT_S = 20.0
 LOOK_AGAIN_S = 0.02

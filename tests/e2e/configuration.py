@@ -61,6 +61,7 @@ site = "lot-e2e"
 timezone = "Europe/Paris"
 [log]
 url = "sqlite:///{database}"
+patience = "{patience}"
 blackbox = "{blackbox}"
 [vpn]
 provider = "loopback"
@@ -93,7 +94,7 @@ vouched_by = "sensor-alive"
 id = "sensor-alive"
 topic = "parking/sensor_gate/heartbeat"
 heartbeat = "epoch"
-max_age = "3s"
+max_age = "{max_age}"
 phase = "hold"
 [[lanes.entry.rules]]
 id = "sensor-ok"
@@ -117,7 +118,7 @@ waive = ["no-vehicle"]
 segments = "{segments}"
 allow_swap = true
 first_frame = "{first_frame}"
-stall = "1s"
+stall = "{stall}"
 backoff = {{ floor = "100ms", base = "200ms", max = "1s" }}
 [host]
 max_load_per_cpu = 1000.0
@@ -140,9 +141,12 @@ DEFAULTS = {
     "lane_settle": "1s",
     "quiet_for": "1s",
     "max_session": "60s",
+    "patience": "8s",
     "expiry_notice": "5s",
     "idle_close": "60s",
-    "first_frame": "8s",
+    "first_frame": "20s",
+    "stall": "3s",
+    "max_age": "6s",
     "max_per_camera": "4",
     "new_per_minute": "60",
     "members": MEMBERS,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.e2e.client import LIMIT_S, asked, connection_from
 from tests.e2e.configuration import CAMERAS, DEFAULTS, put, text_of
-from tests.e2e.processes import Process, free_port, python
+from tests.e2e.processes import Process, python
+from tests.ports import free_port
 
 MOSQUITTO = "/usr/sbin/mosquitto"
 BROKER_PASSWORD = "correct horse"

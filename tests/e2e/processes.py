@@ -2,10 +2,8 @@
 
 import json
 import os
-import random
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +17,6 @@ from orchestrator.demo.lifetime import end_child_with_us
 ROOT = Path(__file__).parents[2]
 READY_S = 30.0
 STOP_S = 6.0
-PORTS = (20_000, 32_000)
 
 
 class Process:
@@ -156,19 +153,6 @@ class ProcessWatch:
 def python(*arguments: str) -> list[str]:
     """The interpreter of this environment with these arguments."""
     return [sys.executable, *arguments]
-
-
-def free_port() -> int:
-    """A TCP port that nobody has on any address, and below those that outgoing connections are given: none of
-    them takes it before it is listened on, whatever runs beside."""
-    while True:
-        port = random.randrange(*PORTS)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-            return port
 
 
 def workers_of(segments: Path) -> list[int]:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from orchestrator.edges.lane_bus import BusSettings, Heard, LaneBus, Link
+from tests.ports import free_port
 
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
 PATIENCE_S = 30
@@ -40,12 +41,6 @@ def boottime_us() -> int:
 def hurried_us() -> int:
     """A clock that runs twenty times as fast, so that nobody waits for a back-off."""
     return boottime_us() * 20
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Broker:

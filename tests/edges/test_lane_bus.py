@@ -23,9 +23,9 @@ from tests.edges.lane_broker import (
     WithBus,
     boottime_us,
     dynamic_security,
-    free_port,
     needs_mosquitto,
 )
+from tests.ports import free_port
 
 
 def peak_memory_kib() -> int:
