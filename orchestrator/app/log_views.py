@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
@@ -44,7 +45,7 @@ class LogViews:
                 if await self.readable(record, caller):
                     found.append(record)
         shown = found[:limit]
-        items: list[Any] = chained(shown)
+        items: list[Any] = await asyncio.to_thread(chained, shown)
         if wanted.names:
             await self._revealing.look(caller, shown)
         if wanted.details or wanted.names:
@@ -75,7 +76,8 @@ class LogViews:
             found += [record for record in page if record.event.type == "transition"]
             position = page[-1].seq if page else position
         shown = found[:limit]
-        return {"items": chained(shown), "next": shown[-1].seq if len(found) > limit and shown else None}
+        items = await asyncio.to_thread(chained, shown)
+        return {"items": items, "next": shown[-1].seq if len(found) > limit and shown else None}
 
     async def readable(self, record: Record, caller: Caller) -> bool:
         """Whether this caller may read this event."""

@@ -145,10 +145,14 @@ class WindowDesk:
                 # The words are for a person; a log that cannot be read must not hide the windows.
                 words = {}
         policy = self._site.board.policy
-        return [
-            _view(one, member, words.get(event or "") or {}) | {"permitted": permitted(policy, one, member)}
-            for one, event in zip(found, events, strict=True)
-        ]
+
+        return await asyncio.to_thread(
+            lambda: [
+                _view(one, member, words.get(event or "") or {})
+                | {"permitted": permitted(policy, one, member)}
+                for one, event in zip(found, events, strict=True)
+            ]
+        )
 
 
 def _view(one: Listed, member: Member, words: dict[str, Any]) -> dict[str, Any]:

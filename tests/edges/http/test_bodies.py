@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
+from collections import UserDict
+from collections.abc import KeysView
+from typing import Any
 
 import pytest
 
@@ -241,6 +246,25 @@ async def test_events_come_as_lines_when_asked_for(client: Client, house: Script
     reply = await client.get("/api/v1/events", Accept="application/x-ndjson")
     assert reply.headers["content-type"] == "application/x-ndjson"
     assert [line.partition(b",")[0] for line in reply.body.splitlines()] == [b'{"seq":1', b'{"seq":2']
+
+
+class _Row(UserDict[str, Any]):
+    """An item that knows in which thread it was put into an answer."""
+
+    def keys(self) -> KeysView[str]:
+        self["made in"] = threading.get_ident()
+        return super().keys()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+async def test_a_long_list_is_not_made_in_the_loop(client: Client, house: ScriptedHouse, kind: str) -> None:
+    """S13: ten thousand rows in one piece would keep a closing waiting."""
+    house.log = [_Row(seq=1), _Row(seq=2)]
+    reply = await client.get("/api/v1/events", Accept=kind)
+    rows = reply.json["items"] if kind == "application/json" else map(json.loads, reply.body.splitlines())
+    made_in = {row["made in"] for row in rows}
+    assert len(made_in) == 1
+    assert threading.get_ident() not in made_in
 
 
 async def test_a_reader_of_a_long_page_who_stops_reading_is_cut(
