@@ -8,7 +8,7 @@ EMBED = r"""
 const [origin, places, quiet] = arguments;
 const wait = (target, ...names) => new Promise((done) => {
   names.forEach((name) => target.addEventListener(name, () => done(name)));
-  setTimeout(() => done("silence"), 5000);
+  setTimeout(() => done("silence"), 20000);
 });
 const put = async (name, attributes, learned = () => "") => {
   const element = Object.assign(document.createElement(name), attributes);

@@ -21,7 +21,8 @@ from tests.edges.vpn.namespaces import Namespace
 RELAY = str(Path(__file__).with_name("relay.py"))
 WAIT_S = 0.5
 """How long an outsider waits for an answer that does not come."""
-ANSWER_S = 5.0
+ANSWER_S = 10.0
+"""How long one waits who must be answered."""
 PLAIN = b"a byte of a listener bound by its address alone"
 
 
@@ -54,6 +55,11 @@ class Scene:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Picture flows to the laptop before, meanwhile and afterwards, on one and the same connection."""
+        if self.viewer is not None and self.viewer.ending:
+            assert self.gateway.stood_still(self.session)
+            self.forget()
+            self.gateway.wait_known("laptop")
+            self.gateway.follow()
         if self.viewer is None:
             self._open()
         viewer = self.viewer
@@ -71,6 +77,7 @@ class Scene:
 
     def _open(self) -> None:
         gateway = self.gateway
+        gateway.wait_known("laptop")
         self.session = gateway.as_peer("laptop", lambda: gateway.open(source=LAPTOP))
         self.watches.append(gateway.as_peer("laptop", lambda: gateway.join(source=LAPTOP)))
         path = self.watches[-1]["mp4"]
@@ -85,13 +92,15 @@ class Scene:
         """The gateway's VPN addresses."""
         return self.gateway.lab.gateway.address, self.gateway.lab.gateway.address6
 
-    def knock(self, place: Namespace, *knocks: tuple[str, str, str | None]) -> list[bytes]:
+    def knock(
+        self, place: Namespace, *knocks: tuple[str, str, str | None], wait_s: float = WAIT_S
+    ) -> list[bytes]:
         """What a client there is given by our port at a VPN address, for a path and from a source (None: the
         kernel's choice); for each of these, all asked at once."""
         port = self.gateway.port
         with ThreadPoolExecutor(len(knocks)) as threads:
             asked = [
-                threads.submit(given, place, address, port, request(address, port, path), source)
+                threads.submit(given, place, address, port, request(address, port, path), source, wait_s)
                 for address, path, source in knocks
             ]
             return [one.result() for one in asked]
@@ -135,14 +144,22 @@ def request(address: str, port: int, path: str, method: str = "GET", body: bytes
     return head.encode() + b"\r\n" + body
 
 
-def given(place: Namespace, address: str, port: int, sent: bytes, source: str | None = None) -> bytes:
-    """All that a client in that namespace receives until it is hung up on; empty when nobody answers."""
+def given(
+    place: Namespace,
+    address: str,
+    port: int,
+    sent: bytes,
+    source: str | None = None,
+    wait_s: float = WAIT_S,
+) -> bytes:
+    """All that a client in that namespace receives until it is hung up on; empty when nobody has taken its
+    connection within `wait_s`."""
 
     def ask() -> bytes:
         received = b""
         try:
             origin = (source, 0) if source is not None else None
-            with socket.create_connection((address, port), WAIT_S, origin) as connection:
+            with socket.create_connection((address, port), wait_s, origin) as connection:
                 connection.settimeout(ANSWER_S)
                 connection.sendall(sent)
                 while data := connection.recv(1 << 16):
@@ -212,7 +229,7 @@ def lan_gets_nothing(scene: Scene, *, down: bool = False) -> None:
     for address, forged in zip(scene.addresses(), (laptop.address, laptop.address6), strict=True):
         if not (down and ":" in address):
             with plain_listener(found.gateway.place, address) as port:
-                assert given(found.lan, address, port, b"") == PLAIN
+                assert given(found.lan, address, port, b"", wait_s=ANSWER_S) == PLAIN
         paths = ("/healthz", scene.picture())
         knocks += [(address, path, source) for path in paths for source in (None, forged)]
     assert set(scene.knock(found.lan, *knocks)) == {b""}

@@ -98,6 +98,11 @@ class OverlayGateway(Gateway, Generic[Found]):
         """The transition that shut this session's camera."""
         return self.in_the_log(session, lambda event: event.get("to") == "disabled")
 
+    def stood_still(self, session: str) -> bool:
+        """Whether that session ended because the boundary was not proven for a moment. So it must when the
+        machine stands still for a second, whatever the test is about: it then asks anew (S9, L3)."""
+        return bool(self.wait_in_the_log(session)["data"].get("fault") == "vpn-down")
+
     def in_the_log(
         self,
         session: str | None,

@@ -16,7 +16,7 @@ from orchestrator.demo.lifetime import end_child_with_us
 
 ROOT = Path(__file__).parents[2]
 READY_S = 30.0
-STOP_S = 6.0
+STOP_S = 20.0
 
 
 class Process:

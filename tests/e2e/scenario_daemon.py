@@ -1,5 +1,5 @@
 """The daemon as it is, with a clock that a file sets off, a hand that plants listeners, and spans that no key
-shortens at a tenth: how long an overload is borne, and the first cool-down after a storm.
+shortens: how long an overload is borne (8 s for 30), and the first cool-down after a storm (a tenth).
 
     python -m tests.e2e.scenario_daemon FILE ARGUMENT…
 """
@@ -12,6 +12,7 @@ from tests.e2e import planting_daemon
 from tests.e2e.off_clock import Setting
 
 TENTH_US = 3_000_000
+OVERLOAD_US = 8_000_000
 
 
 def main() -> int:
@@ -22,7 +23,7 @@ def main() -> int:
     time.time_ns = setting.wall_ns
     time.time = lambda: setting.wall_ns() / 1_000_000_000
     clock.synchronised = lambda: bool(setting.said().get("synchronised", True))
-    checks.HOST_PATIENCE_US = backoff.COOL_DOWN_FIRST_US = TENTH_US
+    checks.HOST_PATIENCE_US, backoff.COOL_DOWN_FIRST_US = OVERLOAD_US, TENTH_US
     return planting_daemon.main()
 
 

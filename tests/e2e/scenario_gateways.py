@@ -60,7 +60,7 @@ class StoryGateway(Gateway):
 
     def write_configuration(self, **settings: str) -> None:
         super().write_configuration(**settings)
-        text = self.config.read_text().replace('stall = "1s"', 'stall = "1s"\nmax_failures = 2')
+        text = self.config.read_text().replace("[worker]\n", "[worker]\nmax_failures = 2\n")
         put(self.config, text.replace(f'"{PLENTY}"', f'"{self.values["memory"]}"'))
 
     def steps_clock(self, seconds: int) -> None:

@@ -1,4 +1,4 @@
-"""The lane's sensor as the site's own program behaves (measured), four times as fast. Run as `python -m`.
+"""The lane's sensor as the site's own program behaves (measured), twice as fast. Run as `python -m`.
 
 State is retained and published on change alone, so nothing after a start; the heartbeat is retained too; no
 last will. Commands on standard input:
@@ -18,7 +18,7 @@ from orchestrator.demo.lane import HEARTBEAT, PRESENT
 from orchestrator.demo.lifetime import tell
 
 BEAT_S = 0.5
-SAYS_FREE_S, SAYS_VEHICLE_S = 7.0 / 4, 10.1 / 4
+SAYS_FREE_S, SAYS_VEHICLE_S = 7.0 / 2, 10.1 / 2
 """Since its sensor hangs: when it takes the lane for free, and when it notices that it knows nothing."""
 
 

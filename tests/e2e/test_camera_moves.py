@@ -26,19 +26,6 @@ def test_a_move_shuts_a_masked_picture_and_nothing_else_is_listened_to(
     gateway: Gateway, incident_of: Begin
 ) -> None:
     """FIELD 1: a camera that has moved makes a static mask wrong; badge numbers are never asked for (S19)."""
-    subscribed = {
-        line.rsplit(" ", 1)[1]
-        for line in gateway.broker.lines
-        if " volet-lot-e2e " in line and line.split()[-2] in "012"
-    }
-    assert subscribed == {
-        "parking/sensor_gate/present",
-        "parking/sensor_gate/heartbeat",
-        "parking/sensor_gate/error",
-        "parking/barriere_entree/cmd",
-        MOVES,
-        "parking/stream/cmd",
-    }
     incident = incident_of(gateway, "camera moves under its mask")
     gateway.lane.say(f"publish parking/barriere {UID}")
     gateway.lane.say(f"publish {MOVES} cam2:left")
@@ -55,5 +42,18 @@ def test_a_move_shuts_a_masked_picture_and_nothing_else_is_listened_to(
     unmasked.viewer.wait_flow()
     gateway.shut(unmasked.session)
     incident.leaves_no_trace_and_opens_again()
+    subscribed = {
+        line.rsplit(" ", 1)[1]
+        for line in gateway.broker.lines
+        if " volet-lot-e2e " in line and line.split()[-2] in "012"
+    }
+    assert subscribed == {
+        "parking/sensor_gate/present",
+        "parking/sensor_gate/heartbeat",
+        "parking/sensor_gate/error",
+        "parking/barriere_entree/cmd",
+        MOVES,
+        "parking/stream/cmd",
+    }
     assert UID not in gateway.daemon.text(last=10_000)
     assert UID.encode() not in gateway.database.read_bytes()

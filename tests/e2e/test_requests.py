@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_vehicle_is_waited_for_and_named_when_the_wait_is_over(gateway: Gateway) -> None:
     """L1, CONTRACT 4: `checks_failed` holds the checks that still fail, and no other."""
+    gateway.wait_lane_free()
     gateway.lane.say("present 1")
     gateway.wait_check("lane-no-vehicle", passes=False)
     failed = gateway.wait("checks_failed", gateway.request(wait_s=2))

@@ -81,12 +81,13 @@ def site(_site: Site) -> Iterator[Site]:
 def test_a_sensor_that_hangs_while_a_vehicle_stands_there(site: Site) -> None:
     """It says 0 for a while before it notices, with its heartbeat alive: `settle` is longer than that."""
     after = site.last_seq()
-    site.sensor.say("vehicle comes")
-    site.wait_check("lane-sensor-alive", passes=True)
-    session = site.request(wait_s=4)
-    site.sensor.say("hangs")
-    site.sensor.wait_json("hung")
-    words = site.told(session)
+    with site.configured(lane_settle="4s"):
+        site.sensor.say("vehicle comes")
+        site.wait_check("lane-sensor-alive", passes=True)
+        session = site.request(wait_s=10)
+        site.sensor.say("hangs")
+        site.sensor.wait_json("hung")
+        words = site.told(session)
     site.never_opened(after)
     assert list(words) == [NO_VEHICLE]
     assert "“1” has stood there for" in words[NO_VEHICLE]

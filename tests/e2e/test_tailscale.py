@@ -30,6 +30,8 @@ pytestmark = pytest.mark.slow
 
 PEERS = ("laptop", "phone", "tablet", "stranger", "tagged", "shared", "expired", "router")
 LATEST_US = 50_000
+UNDERWAY_US = 1_000_000
+"""What left in time may wait for as long in the overlay's own processes when the machine is busy."""
 """No picture later than this after the daemon was told, or found out by asking (S9 allows a second)."""
 GUEST = "guest@example.com"
 GUESTS = {CAPABILITY: [{"roles": ["maintainer", "viewer"], "cameras": ["cam1"]}]}
@@ -59,12 +61,16 @@ class Scene:
 
     def flowing(self, who: str = "laptop") -> Flow:
         """This peer sees the picture of a session of its own at this moment."""
+        if self.flow is not None and self.flow.viewer.ending:
+            assert self.gateway.stood_still(self.flow.session)
+            self.flow = None
         if self.flow is not None and self.flow.who != who:
             answer = self.ask(self.flow.who, "POST", _transitions("cam1"), {"trigger": "close"})
             assert answer.status == 202, answer
             self.gateway.in_the_log(self.flow.session, lambda event: event.get("trigger") == "closed")
             self.flow = None
         if self.flow is None:
+            self.gateway.wait_known(who)
             session = self.gateway.open_from(who)
             self.flow = Flow(who, session, self.gateway.watch_from(who)[1])
         self.flow.viewer.wait_flow()
@@ -120,7 +126,8 @@ class Wire:
             heard = [one for one in capture.stop() if one.destination_port == flow.viewer.port]
             assert capture.heard_to_the_end
             last_us = last_picture_us(heard, *self._from)
-            assert last_us - seen_us <= LATEST_US, f"{what} {last_us - seen_us} us after {fault} was seen"
+            latest_us = LATEST_US + (UNDERWAY_US if capture is not self._captures["left the gateway"] else 0)
+            assert last_us - seen_us <= latest_us, f"{what} {last_us - seen_us} us after {fault} was seen"
             after_ms, late_ms = (last_us - injected_us) / 1000, (last_us - seen_us) / 1000
             told.append(f"{what} at {after_ms:.1f} ms ({late_ms:+.1f})")
         fault_table.NOTES.append(

@@ -228,6 +228,7 @@ def test_windows_outlive_a_killed_daemon(make_gateway: MakeGateway) -> None:
     before = gateway.get(PATH)["items"]
     assert sorted(item["state"] for item in before) == ["approved", "cancelled", "proposed"]
     gateway.daemon.kill()
+    gateway.daemon.wait()
     gateway.start_daemon()
     assert gateway.get(PATH)["items"] == before
     gateway.shut(gateway.open())
