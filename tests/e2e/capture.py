@@ -26,6 +26,10 @@ _TCP, _UDP = 6, 17
 _FLAGS = "FSRPAUEC"
 """RFC 9293 3.1, from the lowest bit on."""
 _numbers = count(1)
+LATEST_US = 50_000
+"""No picture later than this after the daemon was told, or found out by its poll (S9 allows a second)."""
+UNDERWAY_US = 1_000_000
+"""What left in time may wait for as long in the overlay's own processes when the machine is busy."""
 
 
 class Place(Protocol):

@@ -15,7 +15,7 @@ from typing import Any, Self
 import pytest
 
 from tests.e2e import fault_table
-from tests.e2e.capture import Capture, last_picture_us
+from tests.e2e.capture import LATEST_US, UNDERWAY_US, Capture, last_picture_us
 from tests.e2e.client import LIMIT_S, Answer, asked, connection_from
 from tests.e2e.conftest import GATEWAYS
 from tests.e2e.follower import Event
@@ -29,10 +29,6 @@ from tests.e2e.viewer import Viewer
 pytestmark = pytest.mark.slow
 
 PEERS = ("laptop", "phone", "tablet", "stranger", "tagged", "shared", "expired", "router")
-LATEST_US = 50_000
-UNDERWAY_US = 1_000_000
-"""What left in time may wait for as long in the overlay's own processes when the machine is busy."""
-"""No picture later than this after the daemon was told, or found out by asking (S9 allows a second)."""
 GUEST = "guest@example.com"
 GUESTS = {CAPABILITY: [{"roles": ["maintainer", "viewer"], "cameras": ["cam1"]}]}
 

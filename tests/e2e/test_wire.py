@@ -16,7 +16,7 @@ from typing import Self
 import pytest
 
 from tests.e2e import fault_table
-from tests.e2e.capture import Capture, Packet, last_picture_us
+from tests.e2e.capture import LATEST_US, UNDERWAY_US, Capture, Packet, last_picture_us
 from tests.e2e.follower import Event
 from tests.e2e.gateway import GATEWAYS
 from tests.e2e.incident import at_us, log_is_whole, now_us
@@ -30,10 +30,6 @@ pytestmark = pytest.mark.slow
 DAEMON = str(Path(__file__).with_name("blockable_daemon.py"))
 PEOPLE = ("laptop", "tablet")
 """The requester's device, and that of one who only watches."""
-LATEST_US = 50_000
-UNDERWAY_US = 1_000_000
-"""What left in time may wait for as long in the overlay's own processes when the machine is busy."""
-"""No picture later than this after the daemon was told, or found out by its poll (S9 allows a second)."""
 EVERY_S = 0.01
 LIMIT_S = 10.0
 
@@ -156,10 +152,9 @@ class Scene:
             self.flow = None
         if self.flow is None:
             self.flow = self._opened()
-        flow = self.flow
-        for viewer in flow.viewers.values():
+        for viewer in self.flow.viewers.values():
             viewer.wait_flow()
-        return flow
+        return self.flow
 
     def _opened(self) -> Flow:
         for name in PEOPLE:
