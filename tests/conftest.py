@@ -7,11 +7,16 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 Figure = Callable[[str], None]
 _HERE = Path(__file__).parent
 _WHOLE_PROCESSES = (_HERE / "crash", _HERE / "e2e")
 _NO_SKIPS = os.environ.get("VOLET_REQUIRE") == "all"
+
+# How long an example takes says how busy the machine is, and nothing of the product.
+settings.register_profile("volet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("volet")
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

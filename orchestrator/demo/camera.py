@@ -11,6 +11,7 @@ does the address to listen on from now on (`listen 0.0.0.0`), which those who wa
 import argparse
 import asyncio
 import json
+import math
 import socket
 import sys
 from enum import StrEnum
@@ -41,7 +42,7 @@ class Fault(StrEnum):
     GARBAGE = "garbage"
     """Well-formed parts that hold no JPEG."""
     FLAP = "flap"
-    """Each response ends one second after it began."""
+    """Each response ends one second after its first image."""
 
 
 class Camera:
@@ -175,9 +176,8 @@ class Camera:
     async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One viewer's response. A slow viewer misses images; nothing is kept for it."""
         loop = asyncio.get_running_loop()
-        began_s = loop.time()
         writer.write(_head("200 OK", "multipart/x-mixed-replace; boundary=frame"))
-        sent = 0
+        sent, flaps_at_s = 0, math.inf
         while not reader.at_eof() and not writer.is_closing():
             await writer.drain()
             async with self._news:
@@ -185,7 +185,7 @@ class Camera:
                 image = self._image
             if self.fault in (Fault.REFUSE, Fault.NOT_FOUND, Fault.UNAUTHORISED):
                 return
-            if self.fault is Fault.FLAP and loop.time() - began_s >= _FLAP_S:
+            if self.fault is Fault.FLAP and loop.time() >= flaps_at_s:
                 return
             if self.fault is Fault.HANG or not image:
                 continue
@@ -194,6 +194,9 @@ class Camera:
                 writer.write(part[: len(part) // 2])
                 return
             writer.write(part)
+            if not sent:
+                # ffmpeg starts with the first viewer, and the start may take longer than the flap.
+                flaps_at_s = loop.time() + _FLAP_S
             sent += 1
 
 

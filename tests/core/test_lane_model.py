@@ -195,14 +195,14 @@ def play(steps: list[Step]) -> list[tuple[LaneMemory, int, list[tuple[bool, bool
     return seen
 
 
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=75)
 @given(stories())
 def test_at_any_instant_the_memory_says_what_the_whole_history_says(steps: list[Step]) -> None:
     for memory, now, expected in play(steps):
         assert told(memory, now) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(stories())
 def test_next_change_is_never_late(steps: list[Step]) -> None:
     seen = play(steps)
@@ -214,7 +214,7 @@ def test_next_change_is_never_late(steps: list[Step]) -> None:
         assert now < instant <= later
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(stories(), st.lists(st.integers(0, 20_000_000), max_size=10))
 def test_looking_and_hearing_another_topic_at_any_instant_changes_no_verdict(
     steps: list[Step], ticks: list[int]
@@ -226,7 +226,7 @@ def test_looking_and_hearing_another_topic_at_any_instant_changes_no_verdict(
         assert told(ticked, now + tick) == told(memory, now + tick)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(stories(), st.binary(max_size=9000), st.booleans())
 def test_the_memory_of_a_rule_is_bounded_whatever_is_said(
     steps: list[Step], payload: bytes, retained: bool

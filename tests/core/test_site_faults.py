@@ -57,7 +57,7 @@ def test_codes_are_written_each_for_itself() -> None:
 CODES = st.sets(st.sampled_from(["vpn-down", "broker-lost"]))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(CODES, st.floats(0.1, 40)), max_size=60))
 def test_no_code_is_seen_twice_in_a_minute_and_seen_and_gone_take_turns(
     story: list[tuple[set[str], float]],

@@ -240,7 +240,7 @@ INSTANTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(windows=WINDOWS, zone=st.sampled_from(ZONES), at=INSTANTS)
 def test_being_inside_agrees_with_the_list_of_comings(
     windows: list[RecurringWindow], zone: str, at: int
@@ -267,7 +267,7 @@ def test_being_inside_agrees_with_the_list_of_comings(
             assert covered == span.end_us
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(windows=WINDOWS, zone=st.sampled_from(ZONES), at=INSTANTS)
 def test_between_two_boundaries_nothing_opens_and_nothing_closes(
     windows: list[RecurringWindow], zone: str, at: int

@@ -47,7 +47,7 @@ COMMANDS: st.SearchStrategy[Widening | Narrowing] = st.one_of(
 STEPS = st.lists(st.tuples(COMMANDS, st.integers(0, 6 * HOUR)), max_size=25)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS, st.booleans())
 def test_what_narrows_never_widens_whatever_comes_after(
     steps: list[tuple[Widening | Narrowing, int]], two_people: bool
@@ -71,7 +71,7 @@ def test_what_narrows_never_widens_whatever_comes_after(
         story.wall_us += wait_us
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS, st.randoms(use_true_random=False))
 def test_the_order_in_which_two_events_of_a_known_window_land_does_not_matter(
     steps: list[tuple[Widening | Narrowing, int]], random: object

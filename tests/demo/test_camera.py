@@ -87,7 +87,7 @@ async def test_refuse_closes_what_is_open_and_refuses_what_comes(camera: Part, c
 
 
 async def test_refuse_for_a_while_ends_by_itself(camera: Part, client: Client) -> None:
-    await client.control(fault="refuse", for_s=0.3)
+    await client.control(fault="refuse", for_s=3)
     assert await camera.hear() == {"fault": "refuse"}
     with pytest.raises(ConnectionRefusedError):
         await client.watch()

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.edges import lane_bus
 from orchestrator.edges.lane_bus import BusSettings, Heard, LaneBus, Link
 from tests.ports import free_port
 
@@ -27,6 +28,10 @@ PATIENCE_S = 30
 TOPIC = "parking/sensor_gate/present"
 PREFIX = "parking/stream"
 STATUS = f"{PREFIX}/status"
+LIMITS_US = {
+    "CONNECT_LIMIT_US": lane_bus.CONNECT_LIMIT_US,
+    "V5_ANSWER_LIMIT_US": lane_bus.V5_ANSWER_LIMIT_US,
+}
 
 needs_mosquitto = [
     pytest.mark.slow,
@@ -41,6 +46,12 @@ def boottime_us() -> int:
 def hurried_us() -> int:
     """A clock that runs twenty times as fast, so that nobody waits for a back-off."""
     return boottime_us() * 20
+
+
+def limits(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """A bus waits for the broker's answers `times` as long, by its own clock, as the product does."""
+    for name, limit_us in LIMITS_US.items():
+        monkeypatch.setattr(lane_bus, name, limit_us * times)
 
 
 class Broker:
@@ -199,6 +210,11 @@ Start = Callable[..., LaneBus]
 
 class WithBus:
     """Fixtures for the tests of the lane bus."""
+
+    @pytest.fixture(autouse=True)
+    def patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The hurried clock hurries these limits too, and a broker may wait for a CPU."""
+        limits(monkeypatch, times=50)
 
     @pytest.fixture
     def start(self) -> Iterator[Start]:

@@ -23,6 +23,7 @@ from tests.edges.lane_broker import (
     WithBus,
     boottime_us,
     dynamic_security,
+    limits,
     needs_mosquitto,
 )
 from tests.ports import free_port
@@ -234,7 +235,10 @@ class TestWithMosquitto(WithBus):
 class TestWithoutABroker(WithBus):
     """With sockets that only look like one."""
 
-    def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up(self, start: Start) -> None:
+    def test_a_broker_that_takes_the_connection_and_says_nothing_is_given_up(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        limits(monkeypatch, times=1)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             listener = Listener()
             port = silent.getsockname()[1]
@@ -310,8 +314,11 @@ class TestWithoutABroker(WithBus):
         )
         assert bus.stop(0.0)
 
-    def test_a_broker_that_knows_only_3_1_1_is_spoken_to_in_3_1_1(self, start: Start) -> None:
+    def test_a_broker_that_knows_only_3_1_1_is_spoken_to_in_3_1_1(
+        self, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The site's own broker is one (FIELD 1)."""
+        limits(monkeypatch, times=1)
         port = free_port()
         program = (
             "import asyncio, sys\n"

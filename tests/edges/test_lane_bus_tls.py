@@ -22,6 +22,7 @@ from tests.edges.lane_broker import (
     Start,
     WithBus,
     boottime_us,
+    limits,
     needs_mosquitto,
 )
 
@@ -168,13 +169,19 @@ class TestWithMosquitto(WithBus):
         listener.until_down(f"ca_file {authority}: no such file or directory")
 
     def test_a_broker_that_never_answers_the_handshake_is_given_up(
-        self, make_broker: MakeBroker, start: Start, broker_certificates: Certificates
+        self,
+        make_broker: MakeBroker,
+        start: Start,
+        broker_certificates: Certificates,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        limits(monkeypatch, times=1)
         broker = make_broker(*broker_lines(broker_certificates))
         broker.freeze()
         listener = Listener()
         start(broker.port, listener, TOPIC, certificates=broker_certificates.without_our_own())
         listener.until_down("the TLS handshake failed (no answer in time)")
+        limits(monkeypatch, times=50)
         broker.thaw()
         listener.until_up()
 

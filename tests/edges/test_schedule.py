@@ -15,16 +15,25 @@ def wall_us() -> int:
 
 
 class Boundaries:
-    """Boundaries at given instants, and each call of a Schedule's `on_boundary` as an event."""
+    """So many boundaries, each named a moment before it is due, and each call of a Schedule's `on_boundary`.
 
-    def __init__(self, *at_us: int) -> None:
-        self.at_us = list(at_us)
+    None has an instant of its own: one that is past when it is asked for is rightly named to nobody.
+    """
+
+    def __init__(self, left: int, ahead_us: int = 50_000) -> None:
+        self.left = left
+        self.at_us: list[int] = []
         self.woken: list[int] = []
+        self._ahead_us = ahead_us
         self._news = asyncio.Event()
         self.failing = False
 
     def following(self, now_us: int) -> int | None:
-        return min((at for at in self.at_us if at > now_us), default=None)
+        if not self.left:
+            return None
+        self.left -= 1
+        self.at_us.append(now_us + self._ahead_us)
+        return self.at_us[-1]
 
     def wake(self) -> None:
         self.woken.append(wall_us())
@@ -39,8 +48,7 @@ class Boundaries:
 
 
 async def test_it_wakes_at_each_boundary_in_turn_and_never_before() -> None:
-    soon = wall_us() + 50_000
-    boundaries = Boundaries(soon, soon + 50_000, soon + 100_000)
+    boundaries = Boundaries(3)
     schedule = Schedule(boundaries.wake, boundaries.following, wall_us)
     schedule.start()
     await asyncio.wait_for(boundaries.until_woken(3), 20)
@@ -49,7 +57,7 @@ async def test_it_wakes_at_each_boundary_in_turn_and_never_before() -> None:
 
 
 async def test_a_boundary_that_was_missed_while_the_loop_was_blocked_still_wakes_f20() -> None:
-    boundaries = Boundaries(wall_us() + 50_000)
+    boundaries = Boundaries(1)
     schedule = Schedule(boundaries.wake, boundaries.following, wall_us)
     schedule.start()
     # The blocked loop is what is tested; APScheduler's own grace is 1 s.
@@ -59,8 +67,7 @@ async def test_a_boundary_that_was_missed_while_the_loop_was_blocked_still_wakes
 
 
 async def test_a_wake_up_that_raises_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    soon = wall_us() + 50_000
-    boundaries = Boundaries(soon, soon + 100_000)
+    boundaries = Boundaries(2)
     boundaries.failing = True
     schedule = Schedule(boundaries.wake, boundaries.following, wall_us)
     schedule.start()
@@ -70,34 +77,31 @@ async def test_a_wake_up_that_raises_ends_nothing(caplog: pytest.LogCaptureFixtu
 
 
 async def test_a_refresh_finds_a_boundary_that_was_not_there_before() -> None:
-    boundaries = Boundaries()
+    boundaries = Boundaries(0)
     schedule = Schedule(boundaries.wake, boundaries.following, wall_us)
     schedule.start()
-    boundaries.at_us.append(wall_us() + 50_000)
+    boundaries.left = 1
     schedule.refresh()
     await asyncio.wait_for(boundaries.until_woken(1), 20)
     schedule.stop()
 
 
 async def test_a_refresh_forgets_a_boundary_that_is_gone() -> None:
-    cancelled = wall_us() + 100_000
-    boundaries = Boundaries(cancelled)
+    boundaries, witness = Boundaries(1), Boundaries(1, ahead_us=150_000)
     schedule = Schedule(boundaries.wake, boundaries.following, wall_us)
     schedule.start()
-    boundaries.at_us[:] = []
+    assert len(boundaries.at_us) == 1
     schedule.refresh()
-    boundaries.at_us.append(cancelled + 100_000)
-    later = Schedule(boundaries.wake, boundaries.following, wall_us)
+    later = Schedule(witness.wake, witness.following, wall_us)
     later.start()
-    await asyncio.wait_for(boundaries.until_woken(1), 20)
-    assert boundaries.woken[0] >= cancelled + 100_000
+    await asyncio.wait_for(witness.until_woken(1), 20)
+    assert boundaries.woken == []
     schedule.stop()
     later.stop()
 
 
 async def test_stopped_it_wakes_no_more_and_stopping_twice_is_nothing() -> None:
-    due = wall_us() + 100_000
-    boundaries, witness = Boundaries(due), Boundaries(due + 50_000)
+    boundaries, witness = Boundaries(1), Boundaries(1, ahead_us=150_000)
     schedule = Schedule(boundaries.wake, boundaries.following, wall_us)
     other = Schedule(witness.wake, witness.following, wall_us)
     schedule.start()

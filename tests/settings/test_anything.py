@@ -49,7 +49,7 @@ PLACES = places(EXAMPLE)
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=3))
 def test_any_value_anywhere_is_valid_or_a_fault(edits: list[tuple[tuple[str | int, ...], Any]]) -> None:
     raw: Any = copy.deepcopy(EXAMPLE)

@@ -28,7 +28,10 @@ SPEC = WorkerSpec(
     watermark=None,
     outputs=("hls", "mp4"),
     longest_end_s=60.0,
+    stall_s=20.0,
+    first_frame_s=20.0,
 )
+"""So patient that no standstill of a busy machine is a stall: a test about stalls says when it is one."""
 
 
 def spec(**changes: Any) -> WorkerSpec:

@@ -177,7 +177,7 @@ def test_decoder_filters_and_encoder_have_one_thread_each_k2() -> None:
     assert value(found, "-filter_complex_threads") == "1"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=100))
 def test_no_watermark_can_add_a_filter_or_an_option_s26(text: str) -> None:
     assert shape(text) == shape("a")

@@ -7,7 +7,7 @@ import struct
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.edges.worker.fragments import (
@@ -51,7 +51,6 @@ STREAM = FTYP + MOOV + KEY + OTHER + box(b"mfra", b"\0" * 20)
 EXPECTED = [Header(FTYP + MOOV, "avc1.42C016"), Fragment(KEY, True), Fragment(OTHER, False)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_the_same_items_come_out_however_the_bytes_arrive(cuts: list[int]) -> None:
     splitter = FragmentSplitter()
@@ -91,7 +90,6 @@ def test_a_header_without_h264_is_an_error() -> None:
         FragmentSplitter().feed(FTYP + box(b"moov", box(b"mvhd", b"\0" * 100)))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 def test_garbage_is_waited_for_or_refused_but_never_handed_on(data: bytes) -> None:
     try:

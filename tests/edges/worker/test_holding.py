@@ -91,11 +91,15 @@ async def test_a_worker_that_ignores_sigterm_is_killed_with_its_whole_group_f10(
 ) -> None:
     run = launch(spec(), scripted(tmp_path, STUBBORN))
     await run.until(lambda run: run.has_frame)
-    group = run.started.pid
-    assert len(children_of(group)) == 2
+    group = children_of(run.started.pid)
+    assert len(group) == 2
+    ends = [os.pidfd_open(pid) for pid in group]
     exited = await run.worker.stop()
     assert (exited.failure, exited.signal) == (None, signal.SIGKILL)
-    assert children_of(group) == []
+    # The leader is reaped as soon as it has ended; its child may wait for a CPU to die on.
+    assert all(ends_within(end, 10.0) for end in ends)
+    for end in ends:
+        os.close(end)
 
 
 async def test_a_stopped_worker_is_killed_when_it_is_told_to_die_f10(
@@ -144,10 +148,10 @@ for number in range(1, 10_000):
 async def test_a_flood_of_diagnostics_neither_stalls_the_worker_nor_fills_our_memory_f10_k3(
     launch: Launch, tmp_path: Path
 ) -> None:
-    run = launch(spec(stall_s=1.0), scripted(tmp_path, FLOOD))
+    run = launch(spec(stall_s=5.0), scripted(tmp_path, FLOOD))
     await run.until(lambda run: run.has_frame)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(run.worker.wait(), 2.5)
+        await asyncio.wait_for(run.worker.wait(), 7.0)
     exited = await run.worker.stop()
     assert exited.failure is None
     assert exited.frames > 20
@@ -253,11 +257,14 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.fixture
-def parent(root: Path, each_ffmpeg: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A process of its own that runs a worker, and the worker's pid."""
+def parent(
+    root: Path, each_ffmpeg: str, request: pytest.FixtureRequest
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process of its own that runs a worker, and the worker's pid; the parameter is its `longest_end_s`."""
     folder = prepare(root, "cam1", "s1", 1)
+    source, seconds = "lavfi:testsrc2=size=1280x720:rate=30", str(request.param)
     process = subprocess.Popen(
-        [sys.executable, "-c", PARENT, "lavfi:testsrc2=size=1280x720:rate=30", each_ffmpeg, str(folder), "3"],
+        [sys.executable, "-c", PARENT, source, each_ffmpeg, str(folder), seconds],
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
@@ -270,23 +277,25 @@ def parent(root: Path, each_ffmpeg: str) -> Iterator[tuple[subprocess.Popen[str]
     assert wipe_all(root)
 
 
+@pytest.mark.parametrize("parent", [60], indirect=True)
 def test_a_worker_dies_with_its_parent_however_that_died_s10(
     parent: tuple[subprocess.Popen[str], int],
 ) -> None:
     process, pid = parent
     worker = os.pidfd_open(pid)
     process.kill()
-    assert ends_within(worker, 1.0)
+    assert ends_within(worker, 10.0)
     os.close(worker)
 
 
+@pytest.mark.parametrize("parent", [8], indirect=True)
 def test_a_worker_whose_reader_hangs_is_ended_by_the_kernels_timer_s6(
     parent: tuple[subprocess.Popen[str], int],
 ) -> None:
     process, pid = parent
     worker = os.pidfd_open(pid)
     process.send_signal(signal.SIGSTOP)
-    assert ends_within(worker, 15.0)
+    assert ends_within(worker, 30.0)
     assert exit_signal(pid) == signal.SIGALRM
     os.close(worker)
 

@@ -41,7 +41,8 @@ async def test_both_outputs_decode_at_the_sources_size_and_have_no_sound_s11(
             assert (picture.width, picture.height, picture.has_sound) == (320, 180, False)
             assert len(picture.frames) >= 1
         assert [number for number, _, _ in run.segments[:3]] == [0, 1, 2]
-        assert all(100 <= duration <= 2000 for _, _, duration in run.segments)
+        # The stamps are of the wall clock: a camera that stood still for a moment makes a longer segment.
+        assert all(100 <= duration <= 10_000 for _, _, duration in run.segments)
 
 
 async def test_a_source_with_sound_gives_a_picture_alone_f28(
@@ -155,7 +156,7 @@ async def test_a_watermark_is_burnt_into_every_frame_and_its_clock_moves(
 ) -> None:
     text = "0199-a:b,c'd[e]%{f}\\g;h=i"
     plain, marked = await asyncio.gather(
-        still(launch, each_ffmpeg, ffmpeg), still(launch, each_ffmpeg, ffmpeg, frames=30, watermark=text)
+        still(launch, each_ffmpeg, ffmpeg), still(launch, each_ffmpeg, ffmpeg, frames=60, watermark=text)
     )
     first_line, second_line = (0.0, 0.90, 0.3, 0.04), (0.0, 0.95, 0.3, 0.04)
     for frame in (0, -1):
@@ -168,9 +169,11 @@ async def test_a_watermark_is_burnt_into_every_frame_and_its_clock_moves(
 
 
 def largest_change(picture: Picture, where: tuple[float, float, float, float]) -> int:
-    """How much one pixel of a region differs at most between the first and the last frame."""
-    first, last = picture.region(0, *where), picture.region(-1, *where)
-    return max(abs(a - b) for a, b in zip(first, last, strict=True))
+    """How much one pixel of a region differs at most between the first frame and any other: between the
+    first and the last alone, a clock's 6 may have become an 8."""
+    first = picture.region(0, *where)
+    others = (picture.region(number, *where) for number in range(1, len(picture.frames)))
+    return max(abs(a - b) for other in others for a, b in zip(first, other, strict=True))
 
 
 async def test_the_header_handed_over_is_one_that_a_splitter_finds_again(launch: Launch, ffmpeg: str) -> None:
