@@ -11,9 +11,9 @@ import pytest
 from orchestrator.app.log_facts import LogFacts
 from orchestrator.edges.clock import now
 from orchestrator.runtime.board import Board
-from orchestrator.runtime.event_store import store
 from tests.core.scene import POLICY
 from tests.runtime.test_snapshot import EVERY, make, sessions, written
+from tests.runtime.test_snapshot import often as often
 
 LIMIT_S = 30
 
@@ -21,7 +21,6 @@ LIMIT_S = 30
 async def test_nothing_may_open_before_all_is_checked_and_no_fault_is_told_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SNAPSHOT_EVERY_EVENTS", EVERY)
     monkeypatch.setattr("orchestrator.runtime.event_store.checking.AGAIN_S", 0.01)
     await written(tmp_path / "events.db", sessions(EVERY))
     log = make(tmp_path / "events.db", check="orchestrator.no_such_module")

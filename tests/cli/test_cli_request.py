@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -214,7 +215,8 @@ def on_a_terminal(words: list[str], *, until: Callable[[str], bool], type_in: st
 def test_a_terminal_shows_which_checks_do_not_hold_yet_and_for_how_long(daemon: ScriptedDaemon) -> None:
     takes_the_request(daemon, REQUESTED)
     status, shown = on_a_terminal(
-        command(daemon, "request", "cam1", "--reason", "align"), until=lambda text: "(for 1s)" in text
+        command(daemon, "request", "cam1", "--reason", "align"),
+        until=lambda text: re.search(r"\(for [1-9]\d*s\)", text) is not None,
     )
     assert status == 1
     assert "waiting for 1 check:" in shown

@@ -29,7 +29,7 @@ from orchestrator.core.lane import LaneMemory
 from orchestrator.core.moment import SECOND_US, Moment
 from orchestrator.edges.http.ports import Answer, Caller, TransitionWish, WindowWish
 from orchestrator.edges.worker.segments import wipe_all
-from orchestrator.runtime import camera_actor, window_actor
+from orchestrator.runtime import camera_actor, window_actor, worker_keeper
 from orchestrator.runtime.blackbox import BlackBox
 from orchestrator.runtime.board import Board
 from orchestrator.runtime.event_store import EventStore, NotAppended
@@ -339,8 +339,10 @@ class Gateway:
 
 
 def hurry() -> None:
-    """In a process of stories alone: nobody waits long for a log that does not answer, or for a snapshot."""
+    """In a process of stories alone: nobody waits long for a log that does not answer, or for a snapshot; and
+    a worker that the machine, or who traces it, lets die slowly is waited for."""
     event_store.SNAPSHOT_EVERY_EVENTS = 4
+    worker_keeper.PROOF_LIMIT_S = 2 * LIMIT_S
     camera_actor.DRAIN_EVERY_S = window_actor.DRAIN_EVERY_S = SOON_S
     requests.CLOSE_WAIT_S = windows.WRITTEN_WAIT_S = SOON_S
 

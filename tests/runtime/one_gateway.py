@@ -227,8 +227,15 @@ class Gateway:
                     pass
 
     async def at(self, place: str) -> None:
-        """Wait until the first camera is there."""
+        """Wait until the first camera is there; and, when it is shut, until the log says how that came: what
+        a disk is slow to take is in the black box first."""
         await self.until(lambda: str(self.state.place) == place)
+        if self.state.is_shut:
+            await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until nothing of the first camera, nor of the site, waits for the log."""
+        await self.until(lambda: not self.actor.closing_pending and not self.ledger.anything_pending)
 
     def wish(self, **rest: Any) -> Request:
         """The maintainer's request, on the laptop."""

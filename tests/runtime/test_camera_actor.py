@@ -158,6 +158,7 @@ async def test_a_worker_that_cannot_be_killed_locks_after_two_seconds_until_it_i
         way.actor.close(CLOSE)
         await way.at("disabled.closing")
         await way.until(lambda: way.state.locks == {"closing-unproven"})
+        await way.settled()
         assert way.data("fault")["fault"] == "closing-unproven"
         assert str(way.state.place) == "disabled.closing"
         with pytest.raises(Refusal) as refused:
@@ -182,6 +183,7 @@ async def test_a_closing_whose_segments_cannot_be_wiped_is_not_proven(tmp_path: 
         await way.opened()
         way.actor.close(CLOSE)
         await way.until(lambda: way.state.locks == {"closing-unproven"})
+        await way.settled()
         assert way.data("fault")["segments_wiped"] is False
         assert str(way.state.place) == "disabled.closing"
         way.workshop.wipes = True

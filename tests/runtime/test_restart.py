@@ -10,15 +10,22 @@ import pytest
 from orchestrator.core.commands import SERVICE, Acknowledge
 from orchestrator.core.events import Record, Sealed, observation
 from orchestrator.core.refusal import Refusal
+from orchestrator.runtime import ledger
 from orchestrator.runtime.blackbox import MIN_SIZE_BYTES, BlackBox
 from orchestrator.runtime.event_store import EventStore, LogUnavailable, open_read_only, stream
 from orchestrator.runtime.ledger import SiteState, fold
 from orchestrator.runtime.restart import recover
 from tests.core.scene import CHART, CLOSE, GONE, OPEN, PLACES, START, story_in
 from tests.runtime.one_gateway import Gateway, gateway
-from tests.runtime.stoppable_store import locked
+from tests.runtime.stoppable_store import LIMIT_S, locked
 
 RUNNING = ("safety_checked", *OPEN)
+
+
+@pytest.fixture(autouse=True)
+def _the_log_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start ends when the log does not take at once what the box kept."""
+    monkeypatch.setattr(ledger, "CLOSING_PATIENCE_S", LIMIT_S)
 
 
 def _left_by(place: str) -> list[Record]:
@@ -182,7 +189,10 @@ async def test_a_boxed_closing_of_an_opening_that_never_landed_is_kept_as_an_obs
         await way.agrees()
 
 
-async def test_a_start_does_not_go_on_while_the_log_does_not_take_what_the_box_kept(tmp_path: Path) -> None:
+async def test_a_start_does_not_go_on_while_the_log_does_not_take_what_the_box_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "CLOSING_PATIENCE_S", 0.5)
     story = story_in("streaming.live")
     durable = len(story.records)
     story.shut(CLOSE)

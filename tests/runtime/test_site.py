@@ -6,7 +6,6 @@ S4, S13, S14, K3, F16, F20; CONTRACT 4 "SIGTERM" and 5.
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from orchestrator.core.commands import SERVICE, Join, Why
 from orchestrator.core.events import observation
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.worker import FailureClass
-from orchestrator.runtime import site
+from orchestrator.runtime import ledger, site
 from tests.runtime.one_gateway import CLOSE, Gateway, gateway
 from tests.runtime.stoppable_store import LIMIT_S, locked
 
@@ -26,6 +25,12 @@ STOP_S = 3.0
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site, "SENTINEL_SHUT_S", 0.05)
+
+
+def _is_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is put off because the disk is slow for a moment."""
+    monkeypatch.setattr(ledger, "CLOSING_PATIENCE_S", LIMIT_S)
+    monkeypatch.setattr(site, "STOP_LIMIT_S", LIMIT_S)
 
 
 async def _site_events(way: Gateway) -> list[str]:
@@ -112,7 +117,10 @@ async def test_a_camera_that_cannot_be_judged_is_shut(tmp_path: Path) -> None:
         await way.at("disabled.ready")
 
 
-async def test_a_stop_closes_proves_and_writes_all_of_it(tmp_path: Path) -> None:
+async def test_a_stop_closes_proves_and_writes_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _is_patient(monkeypatch)
     async with gateway(tmp_path) as way:
         await way.opened()
         await way.join("w-1")
@@ -124,20 +132,22 @@ async def test_a_stop_closes_proves_and_writes_all_of_it(tmp_path: Path) -> None
         assert (await _site_events(way))[-1] == "service_stopped"
 
 
-async def test_a_stop_while_the_log_hangs_is_bounded_and_all_of_it_lies_in_the_box(tmp_path: Path) -> None:
+async def test_a_stop_while_the_log_hangs_is_bounded_and_all_of_it_lies_in_the_box(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """CONTRACT 4: within 3 s whatever the log does; F11, F22."""
+    assert site.STOP_LIMIT_S + ledger.CLOSING_PATIENCE_S < STOP_S
+    monkeypatch.setattr(site, "STOP_LIMIT_S", 2 * LIMIT_S)
     async with gateway(tmp_path) as way:
         await way.opened()
         with locked(way.path):
             way.site.note(observation("fault_seen", SERVICE, data={"fault": "log-unwritable", "count": 1}))
             await way.until(lambda: way.ledger.is_pending(""))
-            began = time.monotonic()
-            await way.site.stop()
-            way.site.note(observation("service_stopped", SERVICE))
-            await way.site.flush()
-            took_s = time.monotonic() - began
+            async with asyncio.timeout(LIMIT_S):
+                await way.site.stop()
+                way.site.note(observation("service_stopped", SERVICE))
+                await way.site.flush()
             boxed = [entry.sealed.event.name for entry in way.box.entries().lines]
-        assert took_s < STOP_S
         assert [name for name in boxed if name != "lane_changed"] == [
             "fault_seen",
             "close",
@@ -146,6 +156,7 @@ async def test_a_stop_while_the_log_hangs_is_bounded_and_all_of_it_lies_in_the_b
             "service_stopped",
         ]
         assert way.workshop.alive == []
+    _is_patient(monkeypatch)
     async with gateway(tmp_path) as way:
         assert way.events()[-3:] == ["close", "worker_exited", "closed"]
         assert "service_stopped" in await _site_events(way)
@@ -159,9 +170,8 @@ async def test_a_stop_with_a_worker_that_cannot_be_killed_is_bounded_and_the_nex
     async with gateway(tmp_path) as way:
         way.workshop.obedient = False
         worker = await way.opened()
-        began = time.monotonic()
-        await way.site.stop()
-        assert time.monotonic() - began < STOP_S
+        async with asyncio.timeout(LIMIT_S):
+            await way.site.stop()
         worker.dies(None)
     async with gateway(tmp_path) as way:
         await way.until(lambda: way.state.is_shut and str(way.state.place) != "disabled.closing")

@@ -63,7 +63,10 @@ def window(name: str, identifier: str, **data: object) -> Event:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each few events a snapshot; and a stop waits for the last one, however slow the disk is."""
     monkeypatch.setattr(store, "SNAPSHOT_EVERY_EVENTS", EVERY)
+    monkeypatch.setattr(store, "SNAPSHOT_PATIENCE_S", 30)
+    monkeypatch.setattr(store, "CLOSE_PATIENCE_S", 30)
 
 
 @pytest.fixture

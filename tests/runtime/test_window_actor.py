@@ -24,7 +24,7 @@ from orchestrator.runtime.event_store.errors import NotAppended
 from tests.core.scene import START
 from tests.core.window_scene import folded
 from tests.runtime.one_gateway import POLICY, Gateway, gateway
-from tests.runtime.stoppable_store import Hang, locked
+from tests.runtime.stoppable_store import LIMIT_S, Hang, locked
 
 HOUR_US = 3_600 * SECOND_US
 NOW = START.wall_us
@@ -51,7 +51,7 @@ async def _gateway(folder: Path) -> AsyncIterator[Gateway]:
     """A gateway without a window in its configuration; what it has in force at the end, the log says too."""
     async with gateway(folder, _without_windows) as way:
         yield way
-        assert await way.site.windows.settled(5)
+        assert await way.site.windows.settled(LIMIT_S)
         with open_read_only(way.path) as reader:
             assert folded(stream(reader)) == way.board.windows
 
@@ -158,7 +158,7 @@ async def test_a_cancelling_that_the_log_does_not_take_stands_and_nothing_opens_
             with pytest.raises(Refusal) as refused:
                 await way.site.windows.widen(_adding("w-3"))
             assert refused.value.code == "log-unwritable"
-        assert await way.site.windows.settled(5)
+        assert await way.site.windows.settled(LIMIT_S)
         assert [name for name, _ in _written(way)] == ["window_added", "window_added", "window_cancelled"]
         assert not way.actor.facts().window_waits
         way.all_is_well()
@@ -187,7 +187,7 @@ async def test_what_is_cancelled_while_the_log_takes_the_last_one_is_written_too
         await hang.begun()
         way.site.windows.narrow(_cancelling("w-2"))
         hang.go_on.set()
-        assert await way.site.windows.settled(5)
+        assert await way.site.windows.settled(LIMIT_S)
         cancelled = [data["window"] for name, data in _written(way) if name == "window_cancelled"]
         assert cancelled == ["w-1", "w-2"]
 
@@ -208,7 +208,7 @@ async def test_a_log_that_hangs_over_an_approval_does_not_keep_a_cancelling_from
         assert len(way.box.entries().lines) == 2
         hang.go_on.set()
         await approving
-        assert await way.site.windows.settled(5)
+        assert await way.site.windows.settled(LIMIT_S)
         assert way.actor.facts().window is None
 
 
@@ -222,7 +222,7 @@ async def test_a_window_that_lands_after_it_was_refused_is_cancelled(tmp_path: P
         assert refused.value.code == "log-unwritable"
         assert way.actor.facts().window is None
         hang.go_on.set()
-        assert await way.site.windows.settled(5)
+        assert await way.site.windows.settled(LIMIT_S)
         (_, added), (name, data) = _written(way)
         assert (added["window"], name, data["fault"]) == ("w-1", "window_cancelled", "log-unwritable")
         assert way.actor.facts().window is None
@@ -232,7 +232,7 @@ async def test_a_window_that_lands_after_it_was_refused_is_cancelled(tmp_path: P
 
 
 async def test_windows_outlive_the_daemon_and_so_does_a_cancelling_that_only_the_box_has(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """L4, F17."""
     async with gateway(tmp_path, _without_windows) as way:
@@ -245,6 +245,7 @@ async def test_windows_outlive_the_daemon_and_so_does_a_cancelling_that_only_the
             for task in asyncio.all_tasks():
                 if task.get_name() == "windows":
                     task.cancel()
+    monkeypatch.setattr(ledger, "CLOSING_PATIENCE_S", LIMIT_S)
     async with _gateway(tmp_path) as again:
         found = {key: (window.cancelled, window.approved_by) for key, window in again.board.windows.items()}
         assert found == {"w-1": (True, ("m-anna",)), "w-2": (False, ()), "w-3": (False, ("m-anna",))}

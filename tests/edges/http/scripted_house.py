@@ -32,7 +32,8 @@ def member(*roles: Role) -> Member:
 
 
 class ScriptedWatch:
-    """One watch; `flows` is the gate, and a test puts fragments in."""
+    """One watch; `flows` is the gate, and a test puts fragments in. `header` is what each response begins
+    with, before its first fragment."""
 
     def __init__(self, house: ScriptedHouse) -> None:
         self.id = WATCH
@@ -45,6 +46,7 @@ class ScriptedWatch:
         self.ended = asyncio.Event()
         self.segments = {7: b"seven" * 20_000}
         self.list: str | None = "#EXTM3U\n7.ts\n"
+        self.header = b""
         self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._house = house
 
@@ -57,9 +59,11 @@ class ScriptedWatch:
         return self.attachable
 
     async def fragments(self) -> AsyncGenerator[bytes, None]:
+        begun = False
         try:
             while (piece := await self.pieces.get()) is not None:
-                yield piece
+                yield piece if begun else self.header + piece
+                begun = True
         finally:
             self.ended.set()
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.policy import Role
+from orchestrator.edges.worker.fragments import FragmentSplitter, Header
 
 from .conftest import Client
 from .scripted_house import SESSION, WATCH, ScriptedHouse, member
@@ -36,27 +37,27 @@ WIPED = """(() => {
     return !others.length && !video.hasAttribute('src') && !video.srcObject && video.buffered.length === 0
         && video.videoWidth === 0 && getComputedStyle(video).visibility === 'hidden';
 })()"""
+LIMIT_S = 30
 SHUT_TEXT = "document.querySelector('.shade-text').textContent"
 
 
 class Worker:
-    """A real picture that flows into the scripted watch until the next `replace` or the end of the test."""
+    """A real picture that flows into the scripted watch until the next `replace` or the end of the test. It
+    is cut as the product does: a player that has seen no byte for a while may ask again."""
 
     def __init__(self, house: ScriptedHouse) -> None:
         self._house = house
         self._process: asyncio.subprocess.Process | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._headed = asyncio.Event()
 
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(*PICTURE, stdout=asyncio.subprocess.PIPE)
         reader = self._process.stdout
         assert reader is not None
-        header = b""
-        while (at := header.find(b"avcC")) < 0 or len(header) < at + 8:
-            header += await reader.read(4096)
-        self._house.the_watch.codecs = f"avc1.{header[at + 5 : at + 8].hex().upper()}"
-        self._house.the_watch.pieces.put_nowait(header)
+        self._headed.clear()
         self._pump = asyncio.create_task(self._flow(reader))
+        await asyncio.wait_for(self._headed.wait(), LIMIT_S)
 
     async def replace(self) -> None:
         await self.stop()
@@ -71,8 +72,14 @@ class Worker:
             self._process = self._pump = None
 
     async def _flow(self, reader: asyncio.StreamReader) -> None:
+        watch, splitter = self._house.the_watch, FragmentSplitter()
         while data := await reader.read(65_536):
-            self._house.the_watch.pieces.put_nowait(data)
+            for part in splitter.feed(data):
+                if isinstance(part, Header):
+                    watch.header, watch.codecs = part.data, part.codecs
+                    self._headed.set()
+                else:
+                    watch.pieces.put_nowait(part.data)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from shutil import which
@@ -51,7 +52,7 @@ class Tunnel:
     lan: str
     process: subprocess.Popen[bytes] = field(repr=False)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The public key."""
         return run("wg", "pubkey", given=self.private)

@@ -44,18 +44,33 @@ class Watched(WireGuard):
                     return
 
 
+async def answered(boundary: WireGuard) -> None:
+    """Until somebody has told it of its peers: who runs the tunnel may be slow to answer the first question,
+    and is asked again."""
+    told = boundary.changes()
+    async with asyncio.timeout(20):
+        while boundary._seen is None:
+            await anext(told)
+
+
 def on_gateway(
     found: Lab, scenario: Callable[[Watched], Awaitable[None]], address: str | None = None
 ) -> None:
-    """Run the scenario on a loop in the gateway's namespace, with a provider that stands."""
-    inside(found.gateway.place, Watched(found.interface, address), scenario)
+    """Run the scenario on a loop in the gateway's namespace, with a provider that stands and has been
+    answered."""
+
+    async def once_answered(boundary: Watched) -> None:
+        await answered(boundary)
+        await scenario(boundary)
+
+    inside(found.gateway.place, Watched(found.interface, address), once_answered)
 
 
 def inside(place: Namespace, boundary: Watched, scenario: Callable[[Watched], Awaitable[None]]) -> None:
     async def run() -> None:
         await boundary.start()
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 await scenario(boundary)
         finally:
             await boundary.stop()

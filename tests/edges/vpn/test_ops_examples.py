@@ -18,11 +18,14 @@ from orchestrator.edges.vpn.wireguard import WireGuard
 
 from .lab import Lab, interface_name, lab, run, wireguard_go
 from .namespaces import Namespace, namespace
+from .provider import answered
 
 pytestmark = pytest.mark.slow
 
 OPS = Path(__file__).resolve().parents[3] / "ops"
 PORT, OTHER = 8080, 9090
+ANSWER_S, SILENCE_S = 10.0, 0.7
+"""How long a connection is waited for that must come, and one that must not."""
 
 
 def needs(program: str) -> None:
@@ -39,9 +42,9 @@ def test_the_nft_rules_are_valid_and_load_twice() -> None:
         assert run(*place.argv("nft", "list", "ruleset")).count("chain ") == 2
 
 
-def reach(place: Namespace, address: str, port: int) -> bool:
+def reach(place: Namespace, address: str, port: int, within_s: float = ANSWER_S) -> bool:
     try:
-        place.inside(lambda: socket.create_connection((address, port), 0.7)).close()
+        place.inside(lambda: socket.create_connection((address, port), within_s)).close()
     except OSError:
         return False
     return True
@@ -69,7 +72,7 @@ def test_each_of_the_two_nft_rules_shuts_out_the_lan_by_itself(chain: str, tmp_p
             run(*gateway.place.argv("nft", "-f", str(_pretending(found, tmp_path))))
             run(*gateway.place.argv("nft", "flush", "chain", "inet", "volet", chain))
             for address in (gateway.address, gateway.address6):
-                assert not reach(found.lan, address, PORT)
+                assert not reach(found.lan, address, PORT, SILENCE_S)
                 assert reach(found.peers["laptop"].place, address, PORT)
 
 
@@ -83,8 +86,8 @@ def test_the_nft_rules_shut_out_the_lan_even_from_a_listener_without_a_device(tm
         with closing(servers[0]), closing(servers[1]):
             assert [reach(found.lan, address, PORT) for address in addresses] == [True, True]
             run(*gateway.place.argv("nft", "-f", str(_pretending(found, tmp_path))))
-            assert [reach(found.lan, address, PORT) for address in addresses] == [False, False]
-            assert not reach(found.lan, gateway.lan, PORT)
+            assert [reach(found.lan, address, PORT, SILENCE_S) for address in addresses] == [False, False]
+            assert not reach(found.lan, gateway.lan, PORT, SILENCE_S)
             assert [reach(laptop.place, address, PORT) for address in addresses] == [True, True]
             assert [reach(found.lan, address, OTHER) for address in addresses] == [True, True]
 
@@ -102,6 +105,7 @@ def test_the_wireguard_example_is_read_and_each_of_its_peers_is_a_device(tmp_pat
         boundary = WireGuard(name)
         await boundary.start()
         try:
+            await answered(boundary)
             return [await boundary.identify(a, 1) for a in ("10.77.0.2", "fd77::2", "10.77.0.3", "fd77::3")]
         finally:
             await boundary.stop()

@@ -30,6 +30,7 @@ from orchestrator.edges.vpn.wireguard import WireGuard
 
 from .lab import Lab, lab, run
 from .open_folder import open_folder
+from .provider import answered
 
 pytestmark = pytest.mark.slow
 
@@ -120,13 +121,16 @@ def now_us() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
-def looked(interface: str, helper: Path | None, *addresses: str) -> dict[str, Any]:
-    """What an unprivileged provider finds: its sight, and the key or code behind each address."""
+def looked(interface: str, helper: Path | None, *addresses: str, answers: bool = True) -> dict[str, Any]:
+    """What an unprivileged provider finds: its sight, and the key or code behind each address. `answers`: a
+    helper is believed, once it has answered."""
 
     async def look() -> dict[str, Any]:
         boundary = WireGuard(interface, helper=helper)
         await boundary.start()
         try:
+            if helper is not None and answers:
+                await answered(boundary)
             sight = boundary.look(now_us())
             keys = {}
             for address in addresses:
@@ -274,6 +278,7 @@ def test_a_helper_that_ends_hangs_or_comes_back_is_noticed() -> None:
         boundary = WireGuard(found.interface, helper=path, alarm=lambda fault, _: faults.append(fault))
         with helper(found, path) as beside:
             await boundary.start()
+            await answered(boundary)
             assert boundary.look(now_us()).good
             await boundary.identify(address, 1)
             beside.process.send_signal(signal.SIGSTOP)
@@ -322,7 +327,7 @@ def test_who_is_not_root_is_not_believed() -> None:
             os.setuid(NOBODY)
             os._exit(0 if impostor() else 1)
         os.read(ready, 1)
-        sight = found.gateway.place.inside(lambda: looked(found.interface, path))
+        sight = found.gateway.place.inside(lambda: looked(found.interface, path, answers=False))
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         os.close(ready)
         os.close(go)

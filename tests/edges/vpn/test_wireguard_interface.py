@@ -15,7 +15,7 @@ from orchestrator.edges.vpn.wireguard import WireGuard
 
 from .lab import interface_name, lab, wireguard_go
 from .namespaces import namespace
-from .provider import Watched, inside, now_us, on_gateway, refused
+from .provider import Watched, answered, inside, now_us, on_gateway, refused
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,7 @@ def test_who_answers_instead_of_the_one_that_runs_the_tunnel_is_not_believed() -
             answering = threading.Thread(target=answer, args=(server,))
             answering.start()
             try:
-                on_gateway(found, scenario)
+                inside(found.gateway.place, Watched(found.interface), scenario)
             finally:
                 server.shutdown(socket.SHUT_RDWR)
                 answering.join()
@@ -129,6 +129,7 @@ def test_a_wireguard_go_in_the_background_is_proven_too() -> None:
     """Who began to listen has ended by then: SO_PEERCRED names a process that is no more."""
 
     async def scenario(boundary: Watched) -> None:
+        await answered(boundary)
         sight = boundary.look(now_us())
         assert sight.good, sight
 
