@@ -58,6 +58,8 @@ def acknowledge(gateway: Gateway, camera: str) -> tuple[int, str]:
     return answer.status, answer.code
 
 
+LOCKS = {"locked", "closed-meanwhile"}
+"""What a request is told that looks itself, or that the look of each five seconds meets on its way."""
 STRAYS = {
     "tcp 0.0.0.0": "tcp 0.0.0.0:{port} on every device",
     "udp 0.0.0.0": "udp 0.0.0.0:{port} on every device",
@@ -100,7 +102,8 @@ def test_a_request_looks_before_it_is_taken_and_an_acknowledgement_too(gateway: 
     plant(gateway, "tcp 0.0.0.0")
     after = gateway.last_seq()
     refused = gateway.transition("request", reason="align the camera")
-    assert (refused.status, refused.code) == (409, "locked")
+    assert refused.status == 409
+    assert refused.code in LOCKS
     locked = gateway.wait("fault", after=after)
     assert (locked["data"]["fault"], locked["session"]) == ("listener-exposed", None)
     assert acknowledge(gateway, "cam1") == (409, "locked")
@@ -116,7 +119,7 @@ def test_doctor_beside_the_daemon_names_its_stray(gateway: Gateway) -> None:
     assert status == 0, said
     assert f"vpn-listener: the daemon runs (process {gateway.daemon.pid}) and holds the port; only" in said
     port, pid = plant(gateway, "child 0.0.0.0")
-    assert gateway.transition("request", reason="align the camera").code == "locked"
+    assert gateway.transition("request", reason="align the camera").code in LOCKS
     status, said = volet(*words[:-1], "0s")
     assert status == 1
     assert f"1 undeclared: tcp 0.0.0.0:{port} on every device, process {pid} (python" in said
