@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from orchestrator.core.events import Record
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.session_view import session_view
 from orchestrator.edges.http.ports import Caller, EventQuery
+from orchestrator.edges.slices import by_slices
 from orchestrator.runtime.event_store import EventStore
 from orchestrator.runtime.ledger import SiteState
 
@@ -45,7 +45,7 @@ class LogViews:
                 if await self.readable(record, caller):
                     found.append(record)
         shown = found[:limit]
-        items: list[Any] = await asyncio.to_thread(chained, shown)
+        items: list[Any] = await by_slices(chained, shown)
         if wanted.names:
             await self._revealing.look(caller, shown)
         if wanted.details or wanted.names:
@@ -76,7 +76,7 @@ class LogViews:
             found += [record for record in page if record.event.type == "transition"]
             position = page[-1].seq if page else position
         shown = found[:limit]
-        items = await asyncio.to_thread(chained, shown)
+        items = await by_slices(chained, shown)
         return {"items": items, "next": shown[-1].seq if len(found) > limit and shown else None}
 
     async def readable(self, record: Record, caller: Caller) -> bool:
@@ -157,6 +157,6 @@ class LogViews:
             for record in page:
                 position = record.seq
                 if await self.readable(record, caller):
-                    yield position, chained([record])[0]
+                    yield position, chained(record)
             if not page:
                 await self._store.wait_for(position)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -103,10 +102,10 @@ def answered(records: list[Record]) -> dict[str, Any]:
         "state": target.state,
         "substate": target.substate,
         "version": first.seq,
-        "events": chained(records),
+        "events": [chained(record) for record in records],
     }
 
 
-def chained(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """The chained events themselves, and nothing else."""
-    return [read_body(record.canonical, record.hash) | {"hash": record.hash} for record in records]
+def chained(record: Record) -> dict[str, Any]:
+    """The chained event itself, and nothing else."""
+    return read_body(record.canonical, record.hash) | {"hash": record.hash}

@@ -30,6 +30,7 @@ from orchestrator.core.window_rules import (
     unknown,
 )
 from orchestrator.edges.http.ports import Act, Answer, Caller, WindowWish
+from orchestrator.edges.slices import by_slices
 from orchestrator.runtime.event_store import EventStore
 from orchestrator.runtime.event_store.errors import LogError
 from orchestrator.runtime.ledger import SiteState
@@ -136,23 +137,21 @@ class WindowDesk:
         return (await self._told([Listed(window, standing(board.policy, window, wall_us))], member))[0]
 
     async def _told(self, found: Sequence[Listed], member: Member) -> list[dict[str, Any]]:
-        events = [one.window.added_by_event for one in found]
         words: dict[str, Any] = {}
         if MAY_READ_WORDS & member.roles:
             try:
-                words = await self._store.details([event for event in events if event])
+                added = [one.window.added_by_event for one in found]
+                words = await self._store.details([event for event in added if event])
             except LogError:
                 # The words are for a person; a log that cannot be read must not hide the windows.
                 words = {}
         policy = self._site.board.policy
 
-        return await asyncio.to_thread(
-            lambda: [
-                _view(one, member, words.get(event or "") or {})
-                | {"permitted": permitted(policy, one, member)}
-                for one, event in zip(found, events, strict=True)
-            ]
-        )
+        def told(one: Listed) -> dict[str, Any]:
+            mine = words.get(one.window.added_by_event or "") or {}
+            return _view(one, member, mine) | {"permitted": permitted(policy, one, member)}
+
+        return await by_slices(told, found)
 
 
 def _view(one: Listed, member: Member, words: dict[str, Any]) -> dict[str, Any]:

@@ -106,7 +106,15 @@ def config_invalid(gateway: Gateway, folder: Path) -> Iterator[Answer]:
 
 
 def closing(gateway: Gateway, folder: Path) -> Iterator[Answer]:
-    yield next(filter(None, (_asked_while_it_closes(gateway) for _ in range(TRIES))))
+    yield _met(_asked_while_it_closes, gateway)
+
+
+def _met(ask: Callable[[Gateway], Answer | None], gateway: Gateway) -> Answer:
+    """What is answered in a moment that is soon over: asked until it was met."""
+    for _ in range(TRIES):
+        if (answer := ask(gateway)) is not None:
+            return answer
+    raise AssertionError(f"the moment was missed {TRIES} times")
 
 
 def _asked_while_it_closes(gateway: Gateway) -> Answer | None:
@@ -152,9 +160,11 @@ def slow_down(gateway: Gateway, folder: Path) -> Iterator[Answer]:
 def no_frame_yet(gateway: Gateway, folder: Path) -> Iterator[Answer]:
     session = gateway.open()
     gateway.fail_camera("hang")
-    gateway.wait("frames_lost", session)
-    yield gateway.ask("POST", WATCHES, {})
-    gateway.fail_camera("ok")
+    try:
+        gateway.wait("frames_lost", session)
+        yield gateway.ask("POST", WATCHES, {})
+    finally:
+        gateway.fail_camera("ok")
 
 
 def log_unwritable(gateway: Gateway, folder: Path) -> Iterator[Answer]:
@@ -204,8 +214,7 @@ def test_the_problems_of_an_end_are_told_by_their_code(gateway: Gateway) -> None
         os.kill(started["data"]["pid"], signal.SIGKILL)
     gateway.wait("closed", session)
     told(description, gateway.ask("POST", MOVES, ASK), "cooling-down")
-    answer = next(filter(None, (_asked_while_it_stops(gateway) for _ in range(TRIES))))
-    told(description, answer, "closed-meanwhile")
+    told(description, _met(_asked_while_it_stops, gateway), "closed-meanwhile")
 
 
 def _asked_while_it_stops(gateway: Gateway) -> Answer | None:

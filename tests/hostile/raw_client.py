@@ -8,11 +8,12 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from tests.e2e.follower import name_of
 from tests.e2e.gateway import Flow, Gateway
 
 LIMIT_S = 30.0
 BUSY_MACHINE = frozenset({"lane-unknown", "worker-storm", "log-unwritable"})
-"""Faults of a machine that lets a process of the house stand still: shut rightly, whoever asks for what."""
+"""Faults of a machine that lets a process of the house stand still: shut rightly, and once is an accident."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -139,6 +140,8 @@ def _flow_again(gateway: Gateway, flow: Flow) -> None:
     """Open anew after a closing that a busy machine explains; AssertionError when there is no such one."""
     closing = gateway.wait_end(flow.session)
     assert closing["data"].get("fault") in BUSY_MACHINE, closing
+    faults = [event["data"]["fault"] for event in gateway.events() if name_of(event) == "fault"]
+    assert len(faults) == 1, f"shut again and again while this is asked: {faults}"
     gateway.wait("closed", flow.session)
     gateway.wait_disabled(substate="ready", pending=False)
     if closing["data"]["fault"] == "worker-storm":

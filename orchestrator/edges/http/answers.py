@@ -1,10 +1,10 @@
-"""How answers go out: JSON at once, long lists a few at a time and made beside the loop."""
+"""How answers go out: JSON at once, long lists a few at a time and in slices."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -13,6 +13,7 @@ from orchestrator.core.refusal import Refusal
 from orchestrator.edges.http.door import Door, cut
 from orchestrator.edges.http.ports import Body
 from orchestrator.edges.http.problems import encode
+from orchestrator.edges.slices import by_slices
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 _QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)", re.ASCII)
@@ -112,8 +113,8 @@ class Pages:
         async with self._turn():
             body = await page()
             lines = wants_lines(request)
-            # In one piece a long list would hold the loop for a tenth of a second and more.
-            data = await asyncio.to_thread(_ndjson if lines else _json, body)
+            rows = await by_slices(encode, _items(body))
+            data = b"".join(row + b"\n" for row in rows) if lines else _json(body, rows)
             response = web.StreamResponse()
             response.content_length = len(data)
             response.content_type = NDJSON if lines else JSON
@@ -126,16 +127,12 @@ class Pages:
             return response
 
 
-def _ndjson(body: Mapping[str, object]) -> bytes:
-    return b"".join(item + b"\n" for item in _items(body))
-
-
-def _json(body: Mapping[str, object]) -> bytes:
+def _json(body: Mapping[str, object], rows: list[bytes]) -> bytes:
     rest = encode({key: value for key, value in body.items() if key != "items"})
-    return b'{"items":[' + b",".join(_items(body)) + b"]," + rest[1:]
+    return b'{"items":[' + b",".join(rows) + b"]," + rest[1:]
 
 
-def _items(body: Mapping[str, object]) -> Iterator[bytes]:
+def _items(body: Mapping[str, object]) -> Sequence[object]:
     items = body["items"]
     assert isinstance(items, (list, tuple))
-    return map(encode, items)
+    return items

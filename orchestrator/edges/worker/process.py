@@ -22,7 +22,8 @@ GRACE_S = 0.3
 # A flood of diagnostics is read this often and no more; the pipe makes the writer wait.
 DIAGNOSTICS_EVERY_S = 0.05
 STANDSTILL_S = 0.25
-"""A look that is late by more met a gateway that stood still itself: that proves nothing of the camera."""
+"""A look that is late by more met a gateway that stood still itself: it proves nothing of the camera, and
+another is taken."""
 
 
 class Worker:
@@ -57,7 +58,7 @@ class Worker:
         self._alive = threading.RLock()
         self._child: Child | None = None
         self._asked = False
-        self._stalled = self._waits_again = False
+        self._stalled = False
         self._broken = ""
         self._frames = 0
         self._splitter = FragmentSplitter()
@@ -187,7 +188,6 @@ class Worker:
         counts = [line[6:].strip() for line in lines if line.startswith(b"frame=")]
         frames = max((int(count) for count in counts if count.isdigit() and len(count) < 16), default=0)
         if frames > self._frames:
-            self._waits_again = False
             self._patience_until = self._loop.time() + self._spec.stall_s
             self._frames_are(frames)
 
@@ -220,8 +220,7 @@ class Worker:
     def _look_for_stall(self) -> None:
         if self._asked:
             return
-        if self._loop.time() - self._patience_until > STANDSTILL_S and not self._waits_again:
-            self._waits_again = True
+        if self._loop.time() - self._patience_until > STANDSTILL_S:
             self._patience_until = self._loop.time() + self._spec.stall_s
         if self._loop.time() < self._patience_until:
             self._timers["stall"] = self._loop.call_at(self._patience_until, self._look_for_stall)

@@ -36,7 +36,7 @@ async def test_a_worker_that_stood_still_with_the_whole_gateway_goes_on(
 async def test_a_worker_that_stands_still_alone_is_stalled_though_the_gateway_stood_still_before(
     launch: Launch, each_ffmpeg: str
 ) -> None:
-    """It is waited for once more, and not for ever."""
+    """A look that is in time finds it."""
     run = await stood_still(launch, each_ffmpeg)
     assert not run.exits
     exited = await run.worker.wait()
